@@ -1,0 +1,155 @@
+import { createHash } from "node:crypto";
+import { cp, mkdir, mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { wasmTools } from "./wasm-tools.ts";
+
+/** What to build. */
+export interface ComponentSource {
+  /** Path of the entry module, TypeScript or JavaScript. It exports what the world exports. */
+  entry: string;
+  /** Folder of `.wit` files, or one such file, that holds the world. */
+  wit: string;
+  /** Folders of further WIT packages, each holding one package a subfolder. */
+  witDeps: string[];
+  /** Name of the world. */
+  world: string;
+  /** The JavaScript engine inside the component. QuickJS calls cost 1.8–5 µs, StarlingMonkey's 40. */
+  engine: "quickjs" | "starlingmonkey";
+}
+
+/** The wasi version that guests are written against, and that our host serves. */
+const WASI = "0.2.12";
+/** The version under which a QuickJS guest imports it: see `renameWasi`. */
+const RENAMED_WASI = "0.2.11";
+
+/**
+ * Build a component from TypeScript or JavaScript.
+ *
+ * @returns the component's bytes.
+ * @throws {ComponentBuildError} when the sources do not bundle, the engine refuses the world, or the built component's
+ *   imports are not those of the world.
+ */
+export async function componentize(source: ComponentSource): Promise<Uint8Array> {
+  const work = await mkdtemp(join(tmpdir(), "sallyport-build-"));
+  try {
+    const witDir = join(work, "wit");
+    await assembleWit(source, witDir);
+    const script = await bundle(source);
+    return source.engine === "quickjs"
+      ? await componentizeQuickJs(source, script, witDir)
+      : await componentizeStarlingMonkey(source, script, witDir, work);
+  } finally {
+    await rm(work, { recursive: true, force: true });
+  }
+}
+
+export class ComponentBuildError extends Error {
+  readonly code = "ERR_SALLYPORT_BUILD";
+}
+
+async function assembleWit(source: ComponentSource, target: string): Promise<void> {
+  await mkdir(join(target, "deps"), { recursive: true });
+  const files = source.wit.endsWith(".wit")
+    ? [source.wit]
+    : (await readdir(source.wit)).filter((f) => f.endsWith(".wit")).map((f) => join(source.wit, f));
+  if (files.length === 0) throw new ComponentBuildError(`no .wit file in ${source.wit}`);
+  for (const file of files) await cp(file, join(target, file.split("/").at(-1)!));
+  for (const deps of source.witDeps) await cp(deps, join(target, "deps"), { recursive: true });
+  if (source.engine === "quickjs") await rewriteWit(target, renameWasi);
+}
+
+async function rewriteWit(dir: string, rewrite: (text: string) => string): Promise<void> {
+  for (const entry of await readdir(dir, { withFileTypes: true, recursive: true })) {
+    if (!entry.name.endsWith(".wit")) continue;
+    const path = join(entry.parentPath, entry.name);
+    await writeFile(path, rewrite(await readFile(path, "utf8")));
+  }
+}
+
+/**
+ * componentize-qjs links its own wasi:io beside the guest's and then takes the resources of the two for different types
+ * wherever an interface of ours `use`s them. So the guest is built against a package of another name, of the same length,
+ * and the name is put right in the finished component; the version differs from the engine's so that both imports stay
+ * apart. Names are replaced where they are names: followed by a package of the Preview 2 set.
+ */
+function renameWasi(text: string): string {
+  return text.replaceAll(/\bwasi:(io|cli|clocks|random|filesystem|sockets|tls)\b/g, "wasx:$1").replaceAll(`@${WASI}`, `@${RENAMED_WASI}`);
+}
+
+async function bundle(source: ComponentSource): Promise<string> {
+  const { rolldown } = await import("rolldown");
+  const quickjs = source.engine === "quickjs";
+  const entry = resolve(source.entry);
+  const build = await rolldown({
+    input: entry,
+    external: /^[a-z][a-z0-9-]*:[a-z]/,
+    platform: "neutral",
+    logLevel: "warn",
+    // QuickJS never drains the engine's own job queue in a synchronous export, so async functions are lowered to
+    // generators over a Promise that the guest library drains itself.
+    ...(quickjs ? { transform: { target: "es2016" } } : {}),
+  } as Parameters<typeof rolldown>[0]);
+  const { output } = await build.generate({ format: "esm", codeSplitting: false } as Parameters<typeof build.generate>[0]);
+  await build.close();
+  const code = output[0].code;
+  return quickjs
+    ? code.replaceAll(/(from\s*["'])(wasi:[^"']+)(["'])/g, (_, a: string, name: string, b: string) => a + renameWasi(name) + b)
+    : code;
+}
+
+async function componentizeQuickJs(source: ComponentSource, script: string, wit: string): Promise<Uint8Array> {
+  const { componentize: build } = await import("componentize-qjs");
+  let built: Uint8Array;
+  try {
+    built = (await build({ witPath: wit, jsSource: script, world: source.world, sync: true })).component;
+  } catch (cause) {
+    throw new ComponentBuildError(`QuickJS could not build world '${source.world}' from ${source.entry}: ${String(cause)}`, { cause });
+  }
+  const patched = restoreWasiNames(built);
+  await assertOnlyNamesChanged(built, patched);
+  return patched;
+}
+
+function restoreWasiNames(component: Uint8Array): Uint8Array {
+  const text = Buffer.from(component).toString("latin1");
+  return Buffer.from(text.replaceAll("wasx:", "wasi:"), "latin1");
+}
+
+/** The byte patch must do what it is for and nothing else: same imports and exports, but for the package's name. */
+async function assertOnlyNamesChanged(before: Uint8Array, after: Uint8Array): Promise<void> {
+  const tools = await wasmTools();
+  const [wasBefore, isAfter] = await Promise.all([tools.componentWit(before), tools.componentWit(after)]);
+  // A component that imports wasi:io twice, in two versions, lists both; the order of the packages may differ.
+  const lines = (wit: string) => wit.replaceAll("wasx:", "wasi:").split("\n").sort().join("\n");
+  if (lines(wasBefore) !== lines(isAfter))
+    throw new ComponentBuildError("restoring the wasi names changed the component's imports; componentize-qjs has changed");
+  if (/wasx:/.test(isAfter)) throw new ComponentBuildError("a renamed wasi package is left in the component");
+}
+
+async function componentizeStarlingMonkey(source: ComponentSource, script: string, wit: string, work: string): Promise<Uint8Array> {
+  const { componentize: build } = await import("@bytecodealliance/componentize-js");
+  const sourcePath = join(work, "guest.js");
+  await writeFile(sourcePath, script);
+  try {
+    const disableFeatures: ("stdio" | "random" | "clocks" | "http" | "fetch-event")[] = [
+      "stdio",
+      "random",
+      "clocks",
+      "http",
+      "fetch-event",
+    ];
+    return (await build({ sourcePath, witPath: wit, worldName: source.world, disableFeatures })).component;
+  } catch (cause) {
+    throw new ComponentBuildError(`StarlingMonkey could not build world '${source.world}' from ${source.entry}: ${String(cause)}`, {
+      cause,
+    });
+  }
+}
+
+/** A hash over everything that decides what `componentize` returns for these files. */
+export function sourceHash(parts: (string | Uint8Array)[]): string {
+  const hash = createHash("sha256");
+  for (const part of parts) hash.update(part).update("\0");
+  return hash.digest("hex").slice(0, 32);
+}

@@ -1,0 +1,9 @@
+// What the host itself uses of WebAssembly. TypeScript declares it only in its browser library, which Node is not.
+declare namespace WebAssembly {
+  class Module {
+    private readonly brand: unique symbol;
+  }
+  class RuntimeError extends Error {}
+  function compile(bytes: Uint8Array): Promise<Module>;
+  function instantiate(module: Module, imports?: Record<string, unknown>): Promise<{ exports: Record<string, unknown> }>;
+}

@@ -1,0 +1,70 @@
+const EMPTY = new Uint8Array(0);
+
+/** The buffer of every stream: chunks in order, taken from the front without copying where one chunk is enough. */
+export class ByteQueue {
+  #chunks: Uint8Array[] = [];
+  #head = 0;
+  #length = 0;
+
+  /** Bytes held. */
+  get length(): number {
+    return this.#length;
+  }
+
+  /** Append; the queue owns the chunk from here on. */
+  push(chunk: Uint8Array): void {
+    if (chunk.length === 0) return;
+    this.#chunks.push(chunk);
+    this.#length += chunk.length;
+  }
+
+  /** Put back in front what was taken before. */
+  unshift(chunk: Uint8Array): void {
+    if (chunk.length === 0) return;
+    this.#chunks.splice(0, this.#head, chunk);
+    this.#head = 0;
+    this.#length += chunk.length;
+  }
+
+  /** The next chunk as it was pushed, cut to `max` bytes. Never copies. Empty if nothing is held. */
+  shift(max: number = Infinity): Uint8Array {
+    const chunk = this.#chunks[this.#head];
+    if (chunk === undefined || max <= 0) return EMPTY;
+    if (chunk.length > max) {
+      this.#chunks[this.#head] = chunk.subarray(max);
+      this.#length -= max;
+      return chunk.subarray(0, max);
+    }
+    this.#advance();
+    this.#length -= chunk.length;
+    return chunk;
+  }
+
+  /** Up to `max` bytes in one piece, copying only when they are spread over chunks. */
+  take(max: number): Uint8Array {
+    const first = this.#chunks[this.#head];
+    if (first === undefined || max <= 0) return EMPTY;
+    if (first.length >= max || first.length === this.#length) return this.shift(max);
+    const bytes = new Uint8Array(Math.min(max, this.#length));
+    let at = 0;
+    while (at < bytes.length) {
+      const chunk = this.shift(bytes.length - at);
+      bytes.set(chunk, at);
+      at += chunk.length;
+    }
+    return bytes;
+  }
+
+  clear(): void {
+    this.#chunks = [];
+    this.#head = 0;
+    this.#length = 0;
+  }
+
+  #advance(): void {
+    this.#chunks[this.#head++] = EMPTY;
+    if (this.#head < 64 && this.#head < this.#chunks.length) return;
+    this.#chunks.splice(0, this.#head);
+    this.#head = 0;
+  }
+}

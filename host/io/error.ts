@@ -1,0 +1,33 @@
+import { type Ledger, Resource } from "./ledger.ts";
+import type { IoFailure } from "./source.ts";
+
+/** wasi:io/error `error`. Deliberately not a JavaScript Error: jco would take that for a trap. */
+export class IoError extends Resource {
+  readonly failure: IoFailure;
+
+  constructor(ledger: Ledger, failure: IoFailure) {
+    super(ledger);
+    this.failure = failure;
+  }
+
+  toDebugString(): string {
+    return this.failure.message.toWellFormed();
+  }
+}
+
+/** What a function of the WIT type `result<_, E>` throws: jco hands `payload` to the guest. */
+export class WitError<E> extends Error {
+  override readonly name = "WitError";
+  readonly payload: E;
+
+  constructor(payload: E) {
+    super(describe(payload));
+    this.payload = payload;
+  }
+}
+
+function describe(payload: unknown): string {
+  if (typeof payload === "string") return payload;
+  if (typeof payload === "object" && payload !== null && "tag" in payload) return String(payload.tag);
+  return "error";
+}

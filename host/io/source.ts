@@ -1,0 +1,88 @@
+import type { Signal } from "./signal.ts";
+
+/** Why a stream failed. Held by the host; the guest sees an opaque wasi:io error. */
+export interface IoFailure {
+  /** For people; no secret. */
+  message: string;
+  /** The `sallyport:tls/types` error, where TLS is what failed. */
+  tls?: TlsErrorValue;
+  /** The wasi:filesystem error code, where a file is what failed. */
+  filesystem?: string;
+}
+
+/** The WIT variant `sallyport:tls/types.error` as jco represents it. */
+export type TlsErrorValue =
+  | { tag: "alert-received" | "alert-sent"; val: number }
+  | { tag: "certificate"; val: CertificateError }
+  | {
+      tag:
+        | "protocol"
+        | "truncated"
+        | "transport"
+        | "timeout"
+        | "not-permitted"
+        | "not-supported"
+        | "wrong-phase"
+        | "invalid-argument"
+        | "closed"
+        | "internal";
+    };
+
+/** The WIT enum `sallyport:tls/types.certificate-error`. */
+export type CertificateError =
+  | "expired"
+  | "not-yet-valid"
+  | "name-mismatch"
+  | "unknown-issuer"
+  | "self-signed"
+  | "revoked"
+  | "bad-usage"
+  | "bad-encoding"
+  | "bad-signature"
+  | "constraint-violated"
+  | "none-presented"
+  | "other";
+
+/** The WIT enum `sallyport:tls/types.ending`. */
+export type Ending = "authenticated" | "truncated" | "unauthenticated";
+
+export type SourceState =
+  | { tag: "open" }
+  /** No byte will follow those that are available. `tolerated` is a truncation that the guest asked to take for an end. */
+  | { tag: "ended"; ending: Ending; tolerated?: boolean }
+  | { tag: "failed"; failure: IoFailure };
+
+/** Where an input-stream's bytes come from. */
+export interface Source {
+  /** Notified when bytes, an end or a failure arrived. */
+  readonly changed: Signal;
+  /** Bytes that can be read now. */
+  available(): number;
+  /** What follows the available bytes. */
+  state(): SourceState;
+  /** Up to `max` bytes in one piece; empty if none are available. Frees room for the producer. */
+  read(max: number): Uint8Array;
+  /** The next chunk as the producer made it, cut to `max`; never copies. */
+  readChunk(max: number): Uint8Array;
+  /** The reader is gone: bytes that arrive from now on may be thrown away. */
+  close(): void;
+}
+
+export type SinkState = { tag: "open" } | { tag: "closed" } | { tag: "failed"; failure: IoFailure };
+
+/** Where an output-stream's bytes go. */
+export interface Sink {
+  /** Notified when room, a completed flush, an end or a failure came about. */
+  readonly changed: Signal;
+  /** Bytes that may be written now; 0 means wait. */
+  capacity(): number;
+  /** Bytes written that have not reached what is behind this sink: a flush is done when this is 0. */
+  pending(): number;
+  state(): SinkState;
+  /** Takes all of `bytes`, at most `capacity()` of them, and owns them from here on. */
+  write(bytes: Uint8Array): void;
+  /** After what was written: end gracefully (FIN, close_notify). */
+  end(): void;
+  /** Cut at once (RST, no close_notify). What was written may be lost. */
+  abort(): void;
+}
