@@ -19,7 +19,9 @@ export class Signal {
 
   notify(): void {
     if (this.#listeners === undefined || this.#listeners.size === 0) return;
-    for (const wake of [...this.#listeners]) wake();
+    // A listener may add or remove listeners: those added now are for the next change.
+    const listeners = Array.from(this.#listeners);
+    for (const wake of listeners) if (this.#listeners.has(wake)) wake();
   }
 
   /** A readiness over this signal. */
