@@ -22,6 +22,7 @@ export class Ledger {
   readonly limits: InstanceLimits;
   #handles = 0;
   #counts = new Map<string, number>();
+  #owned: Set<() => void> | undefined = new Set();
 
   constructor(options: { strict?: boolean; limits?: Partial<InstanceLimits> } = {}) {
     this.strict = options.strict ?? true;
@@ -40,6 +41,7 @@ export class Ledger {
 
   /** @throws {Trap} when the instance is past its limit. */
   enter(kind: string): void {
+    if (this.#owned === undefined) throw new Trap("this instance has been closed");
     if (this.#handles >= this.limits.handles) throw new Trap(`limit reached: this instance already holds ${this.limits.handles} handles`);
     this.#handles++;
     this.#counts.set(kind, this.count(kind) + 1);
@@ -48,6 +50,37 @@ export class Ledger {
   leave(kind: string): void {
     this.#handles--;
     this.#counts.set(kind, this.count(kind) - 1);
+  }
+
+  /**
+   * Enter something of the operating system that the instance holds: a socket, a file, an armed timer. If the instance has been
+   * closed, `close` is called at once.
+   *
+   * @param close releases it; called at most once, and not after the returned function was.
+   * @returns to be called when it has been released by other means.
+   */
+  own(close: () => void): () => void {
+    const owned = this.#owned;
+    if (owned === undefined) {
+      close();
+      return () => {};
+    }
+    const entry = () => close();
+    owned.add(entry);
+    return () => owned.delete(entry);
+  }
+
+  /** What the instance holds of the operating system. */
+  get owned(): number {
+    return this.#owned?.size ?? 0;
+  }
+
+  /** The instance is gone: release everything it owns. From here on it can hold nothing more. */
+  close(): void {
+    const owned = this.#owned;
+    this.#owned = undefined;
+    for (const close of owned ?? []) close();
+    owned?.clear();
   }
 }
 

@@ -103,7 +103,16 @@ export class OutputStream extends Resource {
   async blockingSplice(source: InputStream, len: bigint): Promise<bigint> {
     await breathe();
     await untilReady(this.readiness());
-    await untilReady(source.readiness());
+    const output = this.readiness();
+    const input = source.readiness();
+    // An output that dies must not leave this waiting for an input that has nothing to say.
+    await untilReady({
+      ready: () => input.ready() || this.#open().state().tag !== "open",
+      listen: (wake) => {
+        const stops = [input.listen(wake), output.listen(wake)];
+        return () => stops.forEach((stop) => stop());
+      },
+    });
     return this.splice(source, len);
   }
 

@@ -8,6 +8,8 @@ export interface IoFailure {
   tls?: TlsErrorValue;
   /** The wasi:filesystem error code, where a file is what failed. */
   filesystem?: string;
+  /** The wasi:sockets error code, where a connection is what failed. */
+  network?: string;
 }
 
 /** The WIT variant `sallyport:tls/types.error` as jco represents it. */

@@ -1,0 +1,252 @@
+import type { Socket } from "node:net";
+import { ByteQueue } from "../io/byte-queue.ts";
+import { Signal } from "../io/signal.ts";
+import type { Sink, SinkState, Source, SourceState } from "../io/source.ts";
+import { type NetworkErrorCode, describeNetworkError, networkErrorCode } from "./network-error.ts";
+
+/** Bytes that each direction of a connection may hold in the host. */
+export const TCP_BUFFER = 256 * 1024;
+
+/** A socket that its owner takes over from a connection. */
+export interface DetachedSocket {
+  /** Paused, with no listener left but one that swallows errors. */
+  socket: Socket;
+  /** What was read from the socket and not yet taken. It comes before whatever the socket still holds: `unshift` it. */
+  buffered: Uint8Array;
+}
+
+/**
+ * A connected TCP socket as a `Source` and a `Sink`. The two directions end separately; the socket is closed when both are over.
+ *
+ * The socket must have been made with `allowHalfOpen`. From here on it belongs to the connection.
+ */
+export class TcpConnection {
+  readonly source: TcpSource;
+  readonly sink: TcpSink;
+  readonly #socket: Socket;
+  #detached = false;
+  #lingering: NodeJS.Timeout | undefined;
+
+  constructor(socket: Socket) {
+    this.#socket = socket;
+    this.source = new TcpSource(this, socket);
+    this.sink = new TcpSink(this, socket);
+    // Half the latency of small writes: Node leaves Nagle's algorithm on.
+    socket.setNoDelay(true);
+    socket.on("data", this.#onData).on("end", this.#onEnd).on("error", this.#onError).on("close", this.#onClose);
+    if (socket.destroyed) this.#onClose();
+    else socket.resume();
+  }
+
+  /**
+   * Take the socket out, to hand it to something that wants a socket (a TLSSocket on the same handle).
+   * Afterwards source and sink are closed.
+   *
+   * @returns `undefined` if that would lose something: an end or an error already seen, bytes that are still to be written.
+   */
+  detach(): DetachedSocket | undefined {
+    const whole = this.source.state().tag === "open" && this.sink.state().tag === "open" && !this.source.closed;
+    if (this.#detached || !whole || this.#socket.destroyed || this.#socket.writableLength > 0) return undefined;
+    const socket = this.#socket;
+    this.#detached = true;
+    socket.off("data", this.#onData).off("end", this.#onEnd).off("error", this.#onError).off("close", this.#onClose);
+    socket.on("error", () => {});
+    socket.pause();
+    const buffered = this.source.drain();
+    this.source.settle({ tag: "ended", ending: "unauthenticated" });
+    this.sink.settle({ tag: "closed" });
+    return { socket, buffered };
+  }
+
+  /** Cut the connection with a RST. */
+  abort(): void {
+    if (this.#detached) return;
+    this.#fail("the connection was aborted", "connection-aborted");
+    this.#socket.resetAndDestroy();
+  }
+
+  /** One direction was given up by its user: once both are, the socket has to go, but not before what was written arrived. */
+  lingerIfUnused(): void {
+    if (this.#detached || this.#lingering !== undefined || this.#socket.destroyed) return;
+    if (!this.source.closed || this.sink.state().tag === "open") return;
+    // Closing with unread bytes in the kernel sends a RST that can overtake our last bytes. So go on discarding until the
+    // peer ends, for a while.
+    this.#lingering = setTimeout(() => this.#socket.destroy(), LINGER).unref();
+  }
+
+  readonly #onData = (chunk: Uint8Array): void => this.source.push(chunk);
+
+  readonly #onEnd = (): void => this.source.settle({ tag: "ended", ending: "unauthenticated" });
+
+  readonly #onError = (error: Error): void => this.#fail(describeNetworkError(error), networkErrorCode(error));
+
+  readonly #onClose = (): void => {
+    clearTimeout(this.#lingering);
+    this.source.settle({ tag: "failed", failure: { message: "the connection was closed", tls: { tag: "transport" } } });
+    this.sink.settle({ tag: "closed" });
+  };
+
+  #fail(message: string, network: NetworkErrorCode): void {
+    const failed = { tag: "failed" as const, failure: { message, network, tls: { tag: "transport" as const } } };
+    this.source.settle(failed);
+    this.sink.settle(failed);
+  }
+}
+
+/** The receiving half of a connection. */
+export class TcpSource implements Source {
+  readonly changed = new Signal();
+  readonly connection: TcpConnection;
+  readonly #socket: Socket;
+  readonly #queue = new ByteQueue();
+  #chunks = 0;
+  #state: SourceState = { tag: "open" };
+  #closed = false;
+  #paused = false;
+
+  constructor(connection: TcpConnection, socket: Socket) {
+    this.connection = connection;
+    this.#socket = socket;
+  }
+
+  /** Whether its reader is gone. */
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  available(): number {
+    return this.#queue.length;
+  }
+
+  state(): SourceState {
+    return this.#state;
+  }
+
+  read(max: number): Uint8Array {
+    return this.#taken(this.#queue.take(max));
+  }
+
+  readChunk(max: number): Uint8Array {
+    return this.#taken(this.#queue.shift(max));
+  }
+
+  /** The socket goes on being read, so that its end is noticed and the peer's bytes are not what keeps it open. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#queue.clear();
+    this.#resume();
+    this.changed.notify();
+    this.connection.lingerIfUnused();
+  }
+
+  /** For shutdown(receive): the guest sees the end at once, bytes that were not read are gone. */
+  shutdown(): void {
+    this.#queue.clear();
+    this.settle({ tag: "ended", ending: "unauthenticated" });
+    this.#resume();
+  }
+
+  /** @internal for TcpConnection */
+  push(chunk: Uint8Array): void {
+    if (this.#closed || this.#state.tag !== "open") return;
+    this.#queue.push(new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.length));
+    this.#chunks++;
+    // A peer that sends single bytes costs more in chunks than in bytes.
+    if (this.#queue.length >= TCP_BUFFER || this.#chunks >= MAX_CHUNKS) {
+      this.#paused = true;
+      this.#socket.pause();
+    }
+    this.changed.notify();
+  }
+
+  /** @internal for TcpConnection */
+  drain(): Uint8Array {
+    return this.#queue.take(this.#queue.length);
+  }
+
+  /** @internal for TcpConnection */
+  settle(state: SourceState): void {
+    if (this.#state.tag !== "open") return;
+    this.#state = state;
+    this.changed.notify();
+  }
+
+  #taken(bytes: Uint8Array): Uint8Array {
+    if (this.#queue.length === 0) this.#chunks = 0;
+    if (this.#paused && (this.#chunks === 0 || (this.#chunks < MAX_CHUNKS && this.#queue.length <= TCP_BUFFER / 2))) this.#resume();
+    return bytes;
+  }
+
+  #resume(): void {
+    this.#paused = false;
+    if (!this.#socket.destroyed) this.#socket.resume();
+  }
+}
+
+/** The sending half of a connection. */
+export class TcpSink implements Sink {
+  readonly changed = new Signal();
+  readonly connection: TcpConnection;
+  readonly #socket: Socket;
+  #writes = 0;
+  #state: SinkState = { tag: "open" };
+
+  constructor(connection: TcpConnection, socket: Socket) {
+    this.connection = connection;
+    this.#socket = socket;
+  }
+
+  capacity(): number {
+    if (this.#state.tag !== "open" || this.#writes >= MAX_CHUNKS) return 0;
+    return Math.max(0, TCP_BUFFER - this.#socket.writableLength);
+  }
+
+  pending(): number {
+    return this.#socket.destroyed ? 0 : this.#socket.writableLength;
+  }
+
+  state(): SinkState {
+    return this.#state;
+  }
+
+  write(bytes: Uint8Array): void {
+    if (this.#state.tag !== "open" || bytes.length === 0) return;
+    this.#writes++;
+    this.#socket.write(bytes, this.#onWritten);
+  }
+
+  end(): void {
+    if (this.#state.tag === "open") {
+      this.settle({ tag: "closed" });
+      this.#socket.end();
+    }
+    this.connection.lingerIfUnused();
+  }
+
+  abort(): void {
+    this.connection.abort();
+  }
+
+  /** @internal for TcpConnection */
+  settle(state: SinkState): void {
+    if (this.#state.tag !== "open") return;
+    this.#state = state;
+    this.changed.notify();
+  }
+
+  readonly #onWritten = (): void => {
+    this.#writes--;
+    this.changed.notify();
+  };
+}
+
+/** The connection whose two halves these are, if they are. */
+export function connectionOf(source: Source, sink: Sink): TcpConnection | undefined {
+  if (!(source instanceof TcpSource) || !(sink instanceof TcpSink)) return undefined;
+  return source.connection === sink.connection ? source.connection : undefined;
+}
+
+const MAX_CHUNKS = 1024;
+/** How long a connection that nobody uses any more may take to end by itself, in milliseconds. */
+const LINGER = 10_000;
