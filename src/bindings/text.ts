@@ -1,0 +1,7 @@
+/**
+ * The one way by which strings made from foreign bytes go to the host: a lone surrogate in an argument ends the instance
+ * and every connection in it, uncatchably. Replaces each with U+FFFD.
+ */
+export function wellFormed(text: string): string {
+  return text.toWellFormed();
+}

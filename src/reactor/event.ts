@@ -1,0 +1,40 @@
+import type { Pollable } from "wasi:io/poll@0.2.12";
+import { Cancelled, Scope } from "./cancel.ts";
+import { wait } from "./reactor.ts";
+
+/**
+ * The readiness of one stream, socket or connection: its pollable, asked for at the first wait and kept for all later ones.
+ * Disposing it cancels what still waits, then drops the pollable, so that no dropped pollable is ever polled. Dispose it
+ * before what it came from.
+ */
+export class Event implements Disposable {
+  readonly #subscribe: () => Pollable;
+  readonly #alive = new Scope();
+  #pollable: Pollable | undefined;
+
+  constructor(subscribe: () => Pollable) {
+    this.#subscribe = subscribe;
+  }
+
+  /** @throws {Cancelled} when this is disposed meanwhile, or the reason of `scope`. */
+  async wait(scope?: Scope): Promise<void> {
+    this.#alive.throwIfCancelled();
+    const pollable = (this.#pollable ??= this.#subscribe());
+    if (scope === undefined) return await wait(pollable, this.#alive);
+    scope.throwIfCancelled();
+    using both = new Scope(this.#alive);
+    const release = scope.onCancel((reason) => both.cancel(reason));
+    try {
+      await wait(pollable, both);
+    } finally {
+      release();
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#alive.cancel(new Cancelled("what was waited for has been closed"));
+    const pollable = this.#pollable;
+    this.#pollable = undefined;
+    pollable?.[Symbol.dispose]();
+  }
+}

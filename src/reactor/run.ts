@@ -1,0 +1,62 @@
+import { drain, ownPromises } from "../bindings/install.ts";
+import { spawn, surfaced, turn } from "./reactor.ts";
+
+/**
+ * The body of an exported `wasi:cli/run`: runs `main` and everything it spawns, until `main` is done. Tasks that run then
+ * are left where they are; the instance ends.
+ *
+ * ```ts
+ * export const run = { run: () => runMain(async () => { … }) };
+ * ```
+ *
+ * @param main returns an exit code; none and 0 are success
+ * @param exit called with any other code, usually wasi:cli/exit's; without it, and if it returns, the result is an error
+ * @throws what `main` or a spawned task threw; in `wasi:cli/run` that is the error result, exit code 1.
+ */
+export function runMain(main: () => Promise<number | void>, exit?: (code: number) => void): void | Promise<void> {
+  let settled: { code: number } | { error: unknown } | undefined;
+  spawn(async () => {
+    try {
+      settled = { code: (await main()) ?? 0 };
+    } catch (error) {
+      settled = { error };
+    }
+  });
+  const outcome = () => settled ?? surfaced();
+  const finish = () => end(outcome()!, exit);
+  if (!ownPromises) return runOnEngineJobs(outcome).then(finish);
+  for (drain(); outcome() === undefined; drain()) turn();
+  finish();
+}
+
+/** `main` ended with a code other than 0, and there was no way to say which. */
+export class ExitCode extends Error {
+  readonly code = "ERR_SALLYPORT_EXIT_CODE";
+  readonly exitCode: number;
+
+  constructor(exitCode: number) {
+    super(`exit code ${exitCode}`);
+    this.exitCode = exitCode;
+  }
+}
+
+function end(outcome: { code: number } | { error: unknown }, exit: ((code: number) => void) | undefined): void {
+  if ("error" in outcome) throw outcome.error;
+  if (outcome.code === 0) return;
+  exit?.(outcome.code);
+  throw new ExitCode(outcome.code);
+}
+
+/**
+ * The engine's own jobs cannot be drained from inside, only waited past. So many turns of its queue are more than any chain
+ * of awaits in this library between a wake and the next wait.
+ */
+const ENGINE_TURNS = 64;
+
+async function runOnEngineJobs(outcome: () => unknown): Promise<void> {
+  for (;;) {
+    for (let i = 0; i < ENGINE_TURNS; i++) await undefined;
+    if (outcome() !== undefined) return;
+    turn();
+  }
+}
