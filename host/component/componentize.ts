@@ -1,7 +1,8 @@
 import { createHash } from "node:crypto";
+import { existsSync } from "node:fs";
 import { cp, mkdir, mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { basename, join, resolve } from "node:path";
 import { wasmTools } from "./wasm-tools.ts";
 
 /** What to build. */
@@ -10,7 +11,10 @@ export interface ComponentSource {
   entry: string;
   /** Folder of `.wit` files, or one such file, that holds the world. */
   wit: string;
-  /** Folders of further WIT packages, each holding one package a subfolder. */
+  /**
+   * Further WIT packages: folders that hold one package a subfolder, or `.wit` files that hold one package each. What
+   * stands in a folder `deps` beside the world is taken as well.
+   */
   witDeps: string[];
   /** Name of the world. */
   world: string;
@@ -54,8 +58,13 @@ async function assembleWit(source: ComponentSource, target: string): Promise<voi
     ? [source.wit]
     : (await readdir(source.wit)).filter((f) => f.endsWith(".wit")).map((f) => join(source.wit, f));
   if (files.length === 0) throw new ComponentBuildError(`no .wit file in ${source.wit}`);
-  for (const file of files) await cp(file, join(target, file.split("/").at(-1)!));
-  for (const deps of source.witDeps) await cp(deps, join(target, "deps"), { recursive: true });
+  for (const file of files) await cp(file, join(target, basename(file)));
+  for (const deps of source.witDeps) {
+    const to = deps.endsWith(".wit") ? join(target, "deps", basename(deps, ".wit"), basename(deps)) : join(target, "deps");
+    await cp(deps, to, { recursive: true });
+  }
+  const own = join(source.wit, "deps");
+  if (!source.wit.endsWith(".wit") && existsSync(own)) await cp(own, join(target, "deps"), { recursive: true });
   if (source.engine === "quickjs") await rewriteWit(target, renameWasi);
 }
 

@@ -1,0 +1,160 @@
+import { createHash } from "node:crypto";
+import type { Stats } from "node:fs";
+import { lstat, mkdir, mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { homedir } from "node:os";
+import { isAbsolute, join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { SCRIPT_NAME, type TranspiledComponent, transpile, transpilerVersion } from "./transpile.ts";
+
+/** A transpiled component in the cache, read and checked. */
+export interface CachedComponent {
+  /** `file:` URL of the script. */
+  script: string;
+  /** Bytes of the core modules by the name that the script asks for. */
+  modules: Map<string, Uint8Array>;
+  /** The interfaces that it imports, without versions. */
+  imports: string[];
+  /** Whether it was there already: the transpiler was not loaded. */
+  hit: boolean;
+}
+
+/** Raised by one whenever what this host makes of the same component changes. */
+const FORMAT = 2;
+
+const MANIFEST = "manifest.json";
+
+/** What `manifest.json` of each entry says. */
+interface Manifest {
+  /** The files that it must hold, with the SHA-256 of each. */
+  files: Record<string, string>;
+  imports: string[];
+}
+
+/**
+ * Where transpiled components are kept: `$SALLYPORT_CACHE`, else `$XDG_CACHE_HOME/sallyport`, else `~/.cache/sallyport`.
+ */
+export function cacheFolder(env: NodeJS.ProcessEnv = process.env): string {
+  if (env.SALLYPORT_CACHE) return env.SALLYPORT_CACHE;
+  // The XDG specification says that a relative path here is to be ignored.
+  if (env.XDG_CACHE_HOME && isAbsolute(env.XDG_CACHE_HOME)) return join(env.XDG_CACHE_HOME, "sallyport");
+  return join(homedir(), ".cache", "sallyport");
+}
+
+/**
+ * The transpiled form of a component, from the cache or made now and put there.
+ *
+ * What the cache holds is run with the user's own rights, so an entry counts only if it belongs to the user, nobody else
+ * can write to it and every file has the hash that was noted when it was made. A damaged entry is made again.
+ *
+ * @param component the component's bytes
+ * @param folder the cache; made if it does not exist
+ * @throws {TranspileError} when the component cannot be transpiled
+ * @throws {CacheError} when the folder cannot be used, or somebody else could have written to it
+ */
+export async function loadComponent(component: Uint8Array, folder: string = cacheFolder()): Promise<CachedComponent> {
+  await ensurePrivateFolder(folder);
+  const entry = join(folder, cacheKey(component));
+  const found = await readEntry(entry);
+  if (found !== undefined) return { ...found, hit: true };
+
+  const made = await transpile(component);
+  await writeEntry(folder, entry, made);
+  return { script: scriptUrl(entry), modules: made.modules, imports: made.imports, hit: false };
+}
+
+/** A cache folder that cannot be used or trusted. */
+export class CacheError extends Error {
+  readonly code = "ERR_SALLYPORT_CACHE";
+}
+
+function cacheKey(component: Uint8Array): string {
+  return createHash("sha256").update(`${FORMAT}\0${transpilerVersion()}\0`).update(component).digest("hex").slice(0, 40);
+}
+
+async function ensurePrivateFolder(folder: string): Promise<void> {
+  try {
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    assertPrivate(folder, await lstat(folder));
+  } catch (cause) {
+    if (cause instanceof CacheError) throw cause;
+    const code = (cause as NodeJS.ErrnoException).code ?? "unknown error";
+    throw new CacheError(`cannot use ${folder} as cache (${code}): set SALLYPORT_CACHE to a folder of your own`, { cause });
+  }
+}
+
+function assertPrivate(path: string, stats: Stats): void {
+  const advice = "remove it, or set SALLYPORT_CACHE to a folder of your own";
+  if (!stats.isDirectory()) throw new CacheError(`${path} in the cache is not a folder: ${advice}`);
+  if (process.getuid !== undefined && stats.uid !== process.getuid()) throw new CacheError(`${path} belongs to another user: ${advice}`);
+  if ((stats.mode & 0o022) !== 0) throw new CacheError(`${path} can be written by other users: ${advice}`);
+}
+
+/** `undefined` if there is no entry or it is damaged. @throws {CacheError} if somebody else may have made it. */
+async function readEntry(entry: string): Promise<Omit<CachedComponent, "hit"> | undefined> {
+  const stats = await lstat(entry).catch(() => undefined);
+  if (stats === undefined) return undefined;
+  assertPrivate(entry, stats);
+  try {
+    const { files, imports } = parseManifest(await readFile(join(entry, MANIFEST), "utf8"));
+    const modules = new Map<string, Uint8Array>();
+    await Promise.all(
+      Object.entries(files).map(async ([name, hash]) => {
+        const bytes = await readFile(join(entry, name));
+        if (sha256(bytes) !== hash) throw new Error(`${name} is damaged`);
+        if (name !== SCRIPT_NAME) modules.set(name, bytes);
+      }),
+    );
+    return { script: scriptUrl(entry), modules, imports };
+  } catch {
+    // Whatever is wrong with it, it can be made again.
+    return undefined;
+  }
+}
+
+function parseManifest(text: string): Manifest {
+  const { files, imports } = JSON.parse(text) as Partial<Record<keyof Manifest, unknown>>;
+  if (typeof files !== "object" || files === null || !Array.isArray(imports)) throw new Error("not a manifest");
+  const plainName = /^[\w-]+(\.[\w-]+)*$/;
+  if (!Object.entries(files).every(([name, hash]) => plainName.test(name) && typeof hash === "string")) throw new Error("not a manifest");
+  if (!(SCRIPT_NAME in files) || !imports.every((name) => typeof name === "string")) throw new Error("not a manifest");
+  return { files: files as Record<string, string>, imports };
+}
+
+/** Written beside its place and renamed into it, so that an entry is whole or absent. */
+async function writeEntry(folder: string, entry: string, made: TranspiledComponent): Promise<void> {
+  const files = new Map<string, Uint8Array>([[SCRIPT_NAME, Buffer.from(made.script, "utf8")], ...made.modules]);
+  const hashes = Object.fromEntries(Array.from(files, ([name, bytes]) => [name, sha256(bytes)]));
+  const manifest: Manifest = { files: hashes, imports: made.imports };
+  const work = await mkdtemp(join(folder, "new-"));
+  try {
+    for (const [name, bytes] of files) await writeFile(join(work, name), bytes, { mode: 0o600 });
+    await writeFile(join(work, MANIFEST), JSON.stringify(manifest), { mode: 0o600 });
+    await putInPlace(work, entry);
+  } finally {
+    await rm(work, { recursive: true, force: true });
+  }
+}
+
+async function putInPlace(work: string, entry: string): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await rename(work, entry);
+    } catch (cause) {
+      const { code } = cause as NodeJS.ErrnoException;
+      if (attempt === 3 || (code !== "ENOTEMPTY" && code !== "EEXIST")) throw cause;
+    }
+    // Another process was faster, and its entry is as good; or the entry is the damaged one that this one replaces.
+    if ((await readEntry(entry)) !== undefined) return;
+    const aside = `${work}.damaged`;
+    await rename(entry, aside).catch(() => {});
+    await rm(aside, { recursive: true, force: true });
+  }
+}
+
+function scriptUrl(entry: string): string {
+  return pathToFileURL(join(entry, SCRIPT_NAME)).href;
+}
+
+function sha256(bytes: Uint8Array): string {
+  return createHash("sha256").update(bytes).digest("hex");
+}

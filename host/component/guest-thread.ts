@@ -1,0 +1,172 @@
+import type { Readable } from "node:stream";
+import { Worker } from "node:worker_threads";
+import type { ComponentCode, RunResult } from "./instance.ts";
+import type { FromWorker, InstanceOptions, ToWorker, WorkerData } from "./messages.ts";
+
+/** How a thread for an instance is made. */
+export interface ThreadOptions {
+  /** Whether the guest's output goes to the process's own standard streams, or to `stdout` and `stderr` of the thread. */
+  inherit: boolean;
+  /** How long a guest may keep its thread from the event loop, in milliseconds. */
+  watchdog: number;
+  /** The standard input; asked for when the guest first reads. */
+  stdin: () => Readable;
+  onRefusal: (line: string) => void;
+}
+
+/** What an instance is made of could not be used: a bad grant, a component that is no command. */
+export class UnusableError extends Error {
+  /** The code of what was wrong. */
+  readonly code: string;
+
+  constructor(code: string, message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+/** JavaScript heap of a worker: beyond it the worker ends, not the process. Guest memory is not part of it. */
+const WORKER_HEAP_MIB = 512;
+
+/** How long a worker that has said its last word may take to end, in milliseconds, before it is ended. */
+const LAST_WORDS = 2000;
+
+/**
+ * A worker thread for one instance. It starts at once, so that it has loaded the host by the time `run` is called; a
+ * thread that waits for `run` does not keep the process alive.
+ */
+export class GuestThread {
+  /** The guest's output when it is not inherited. */
+  readonly stdout: Readable;
+  readonly stderr: Readable;
+  readonly #options: ThreadOptions;
+  readonly #worker: Worker;
+  readonly #beats: Int32Array;
+  readonly #interval: number;
+  readonly #settled = Promise.withResolvers<RunResult>();
+  #verdict: RunResult | UnusableError | undefined;
+  #exited = false;
+  #watch: NodeJS.Timeout | undefined;
+  #deadline: NodeJS.Timeout | undefined;
+  #unpipe = () => {};
+
+  constructor(options: ThreadOptions) {
+    this.#options = options;
+    const heartbeat = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT);
+    this.#beats = new Int32Array(heartbeat);
+    this.#interval = Math.max(5, Math.min(250, options.watchdog / 8));
+    const data: WorkerData = { heartbeat, interval: this.#interval, inherit: options.inherit };
+    // The compiled package holds worker.js beside this file's compiled form.
+    const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
+    this.#worker = new Worker(new URL(`./worker.${extension}`, import.meta.url), {
+      name: "sallyport guest",
+      workerData: data,
+      execArgv: [],
+      stdin: true,
+      stdout: !options.inherit,
+      stderr: !options.inherit,
+      resourceLimits: { maxOldGenerationSizeMb: WORKER_HEAP_MIB },
+    });
+    this.stdout = this.#worker.stdout;
+    this.stderr = this.#worker.stderr;
+    this.#worker.on("message", (message: FromWorker) => this.#onMessage(message));
+    this.#worker.on("error", (error) => this.#onCrash(error));
+    this.#worker.on("exit", () => {
+      this.#exited = true;
+      this.#settle({ tag: "trap", reason: "the worker ended without saying why" });
+    });
+    this.#settled.promise.catch(() => {});
+    this.#worker.unref();
+  }
+
+  /**
+   * Run the component's command in this thread, once.
+   *
+   * @throws {UnusableError} when no instance can be made of this component and these options
+   */
+  run(code: ComponentCode, options: InstanceOptions): Promise<RunResult> {
+    this.#worker.ref();
+    this.#post({ tag: "start", code, options });
+    this.#startWatch();
+    return this.#settled.promise;
+  }
+
+  /** Ask the worker to end; end it after `deadline` milliseconds. */
+  stop(deadline: number): void {
+    this.#post({ tag: "stop" });
+    this.#deadline ??= setTimeout(() => this.#end({ tag: "stopped" }), deadline);
+  }
+
+  /** End the thread at once, whatever it does. */
+  terminate(): void {
+    this.#end({ tag: "stopped" });
+  }
+
+  #post(message: ToWorker): void {
+    this.#worker.postMessage(message);
+  }
+
+  #onMessage(message: FromWorker): void {
+    if (message.tag === "refusal") return this.#options.onRefusal(message.line);
+    if (message.tag === "stdin") return this.#feedStdin();
+    this.#verdict ??= message.tag === "done" ? message.result : new UnusableError(message.code, message.message);
+    clearInterval(this.#watch);
+    // Its output arrives before its `exit` event, so that is what to wait for.
+    this.#deadline ??= setTimeout(() => this.#end({ tag: "stopped" }), LAST_WORDS);
+  }
+
+  #onCrash(error: unknown): void {
+    const { code, message } = error as { code?: string; message?: string };
+    if (code === "ERR_WORKER_OUT_OF_MEMORY") this.#verdict ??= { tag: "limit", which: "memory" };
+    else this.#verdict ??= { tag: "trap", reason: `the host failed: ${String(message ?? error).slice(0, 300)}` };
+  }
+
+  #feedStdin(): void {
+    const source = this.#options.stdin();
+    const sink = this.#worker.stdin!;
+    // The worker may end at any time; what it did not read is nobody's.
+    sink.on("error", () => {});
+    source.pipe(sink);
+    this.#unpipe = () => {
+      source.unpipe(sink);
+      source.pause();
+    };
+  }
+
+  /**
+   * The worker counts on its event loop; a guest that does not let it have a turn stops the count. Time is added up in
+   * steps of this thread's own timer, so that a process that was suspended, or itself busy, blames nobody.
+   */
+  #startWatch(): void {
+    let seen = Atomics.load(this.#beats, 0);
+    let silent = 0;
+    let last = performance.now();
+    this.#watch = setInterval(() => {
+      const now = performance.now();
+      const beat = Atomics.load(this.#beats, 0);
+      // Zero: the thread is still loading the host.
+      silent = beat === seen && beat !== 0 ? silent + Math.min(now - last, 2 * this.#interval) : 0;
+      seen = beat;
+      last = now;
+      if (silent >= this.#options.watchdog) this.#end({ tag: "unresponsive" });
+    }, this.#interval);
+  }
+
+  #end(verdict: RunResult): void {
+    if (this.#exited) return;
+    this.#verdict ??= verdict;
+    void this.#worker.terminate();
+    // A write that blocks can keep a thread from ending. It is dead to us all the same.
+    const patience = setTimeout(() => this.#settle(verdict), LAST_WORDS);
+    this.#worker.once("exit", () => clearTimeout(patience));
+  }
+
+  #settle(fallback: RunResult): void {
+    clearInterval(this.#watch);
+    clearTimeout(this.#deadline);
+    this.#unpipe();
+    const verdict = this.#verdict ?? fallback;
+    if (verdict instanceof UnusableError) this.#settled.reject(verdict);
+    else this.#settled.resolve(verdict);
+  }
+}

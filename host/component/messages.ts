@@ -1,0 +1,32 @@
+import type { ImportsOptions } from "../index.ts";
+import type { ComponentCode, RunResult } from "./instance.ts";
+
+/** What an instance is granted, as values that survive `postMessage`: the worker makes the imports from them. */
+export type InstanceOptions = Omit<ImportsOptions, "stdin" | "stdout" | "stderr" | "onRefusal">;
+
+/** How a worker is made. */
+export interface WorkerData {
+  /** One `Int32`, counted up whenever the worker's event loop has a turn. */
+  heartbeat: SharedArrayBuffer;
+  /** How often it counts, in milliseconds. */
+  interval: number;
+  /** Whether the guest's standard streams are those of the process. */
+  inherit: boolean;
+}
+
+/** From the supervisor to a worker. */
+export type ToWorker =
+  | { tag: "start"; code: ComponentCode; options: InstanceOptions }
+  /** End by yourself, now. */
+  | { tag: "stop" };
+
+/** From a worker to its supervisor. */
+export type FromWorker =
+  /** The guest wants to read standard input. */
+  | { tag: "stdin" }
+  /** Something that was not granted was asked for; one line for people. */
+  | { tag: "refusal"; line: string }
+  /** The run is over and all output has left the worker. */
+  | { tag: "done"; result: RunResult }
+  /** The instance could not be made from these options and this component. */
+  | { tag: "unusable"; code: string; message: string };

@@ -1,0 +1,56 @@
+// Runs one instance in a worker thread. The supervisor's side of it is guest-thread.ts.
+import { parentPort, workerData } from "node:worker_threads";
+import { createImports } from "../index.ts";
+import { type Instance, type RunResult, runCommand } from "./instance.ts";
+import type { FromWorker, ToWorker, WorkerData } from "./messages.ts";
+import { guestStdio } from "./stdio.ts";
+
+const { heartbeat, interval, inherit } = workerData as WorkerData;
+const port = parentPort!;
+const beats = new Int32Array(heartbeat);
+const stdio = guestStdio(inherit, () => post({ tag: "stdin" }));
+
+let instance: Instance | undefined;
+let dispose = () => {};
+let ended = false;
+
+// Also what keeps the thread alive while the guest waits for something that may never come.
+let onBeat = () => {};
+setInterval(() => {
+  Atomics.add(beats, 0, 1);
+  onBeat();
+}, interval);
+
+port.on("message", (message: ToWorker) => {
+  if (message.tag === "start") void start(message);
+  else void end({ tag: "stopped" });
+});
+
+async function start({ code, options }: Extract<ToWorker, { tag: "start" }>): Promise<void> {
+  // Each memory is bounded by itself (memory-limit.ts); a component with several is held to the sum here.
+  onBeat = () => {
+    if (instance !== undefined && instance.memoryUsed() > code.memory) void end({ tag: "limit", which: "memory" });
+  };
+  try {
+    const imports = createImports({ ...options, ...stdio, onRefusal: (line) => post({ tag: "refusal", line }) });
+    dispose = () => imports.dispose();
+    await end(await runCommand(code, imports.imports, { started: (started) => (instance = started) }));
+  } catch (cause) {
+    const error = cause as { code?: unknown; message?: unknown };
+    post({ tag: "unusable", code: String(error.code ?? "ERR_SALLYPORT_HOST"), message: String(error.message ?? cause) });
+    process.exit();
+  }
+}
+
+async function end(result: RunResult): Promise<void> {
+  if (ended) return;
+  ended = true;
+  dispose();
+  await stdio.flushed();
+  post({ tag: "done", result });
+  process.exit();
+}
+
+function post(message: FromWorker): void {
+  port.postMessage(message);
+}
