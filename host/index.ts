@@ -1,0 +1,69 @@
+import type { HostContext } from "./context.ts";
+import { type InstanceLimits, Ledger } from "./io/ledger.ts";
+import { NetworkAccess, type OnRefusal } from "./net/access.ts";
+import { type GrantTexts, Grants } from "./net/grants.ts";
+import { NameLookup, type Resolver } from "./net/name-lookup.ts";
+import { type CliOptions, cliImports } from "./wasi/cli.ts";
+import { clocksImports } from "./wasi/clocks.ts";
+import { ioImports } from "./wasi/io.ts";
+import { randomImports } from "./wasi/random.ts";
+import { socketsImports } from "./wasi/sockets.ts";
+
+export { Exit } from "./wasi/cli.ts";
+export { GrantError } from "./net/grants.ts";
+
+/** What an instance is given. Everything is optional, and what is left out is not there. */
+export interface ImportsOptions extends CliOptions {
+  /** What it may reach on the network, and where it may listen. Nothing by default. */
+  grants?: GrantTexts;
+  limits?: Partial<InstanceLimits>;
+  /** Let a guest drop a stream or socket before what was made from it. Wasmtime traps, and so does this host by default. */
+  lenientDrops?: boolean;
+  /** Listening sockets share their port with those of other threads. */
+  reusePort?: boolean;
+  /** How names are resolved; as the operating system does by default. */
+  resolver?: Resolver;
+  /** Told of every refusal, in one line that names the missing grant. */
+  onRefusal?: OnRefusal;
+}
+
+/** The imports of one instance. */
+export interface Imports {
+  /** For `instantiate` of a component that jco transpiled with `--instantiation`. Interfaces are there with and without version. */
+  imports: Record<string, object>;
+  /** What the instance holds at the moment. */
+  ledger: Ledger;
+  /** The instance is gone: close the sockets, files and timers that it still holds. Safe to call twice. */
+  dispose(): void;
+}
+
+/**
+ * Make the imports of one component instance.
+ *
+ * @throws {GrantError} when a grant is not understood.
+ */
+export function createImports(options: ImportsOptions = {}): Imports {
+  const ledger = new Ledger({ strict: options.lenientDrops !== true, ...(options.limits === undefined ? {} : { limits: options.limits }) });
+  const onRefusal = options.onRefusal ?? (() => {});
+  const access = new NetworkAccess(Grants.parse(options.grants ?? {}), onRefusal);
+  const lookup = new NameLookup(access, options.resolver);
+  const context: HostContext = { ledger, access, lookup, onRefusal, reusePort: options.reusePort ?? false };
+  const interfaces: Record<string, object> = {
+    ...ioImports,
+    ...clocksImports(ledger),
+    ...randomImports,
+    ...cliImports(ledger, options),
+    ...socketsImports(context),
+    // TLS goes here: ...tlsImports(context)
+  };
+  return { imports: withVersions(interfaces), ledger, dispose: () => ledger.close() };
+}
+
+/** jco's emitted code asks without version, its declarations and other tools with one. */
+function withVersions(interfaces: Record<string, object>): Record<string, object> {
+  const both: Record<string, object> = { ...interfaces };
+  for (const [name, it] of Object.entries(interfaces)) if (name.startsWith("wasi:")) both[`${name}@${WASI}`] = it;
+  return both;
+}
+
+const WASI = "0.2.12";
