@@ -4,4 +4,4 @@ export { isQuickJs, ownPromises } from "./install.ts";
 export { bigintOfU64, MAX_EXACT, numberOfU32, numberOfU64, u32, u64 } from "./integers.ts";
 export { optional } from "./option.ts";
 export { drain } from "./promise.ts";
-export { wellFormed } from "./text.ts";
+export { decodeUtf8, encodeUtf8, wellFormed } from "./text.ts";

@@ -1,0 +1,11 @@
+export { Fields, type Field } from "./fields.ts";
+export type { Framing } from "./framing.ts";
+export { HttpError, type HttpErrorCode } from "./http-error.ts";
+export { defaultLimits, type Limits } from "./limits.ts";
+export type { MessageParser, Part } from "./message-parser.ts";
+export { requestHead, type RequestToWrite } from "./request.ts";
+export { type RequestHead, requestParser } from "./request-parser.ts";
+export { type ResponseHead, responseParser } from "./response.ts";
+export { responseHead } from "./response-head.ts";
+export { type Authority, formatUrl, type HttpUrl, MAX_URL_LENGTH, parseAuthority, parseUrl, resolveUrl, UrlError } from "./url.ts";
+export type { FieldLine } from "./write-head.ts";
