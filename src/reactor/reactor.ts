@@ -9,8 +9,8 @@ import { type Timer, Timers } from "./timers.ts";
 /** Nanoseconds, as wasi:clocks counts time. */
 export type Nanoseconds = bigint;
 
-export const SECOND: Nanoseconds = 1_000_000_000n;
-export const MILLISECOND: Nanoseconds = 1_000_000n;
+export const SECOND: Nanoseconds = BigInt(1_000_000_000);
+export const MILLISECOND: Nanoseconds = BigInt(1_000_000);
 
 /**
  * Resolves once `pollable` is ready. The pollable has to live until then: whoever drops it earlier cancels the wait first
