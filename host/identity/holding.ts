@@ -1,5 +1,3 @@
-import { Trap } from "../io/ledger.ts";
-
 /** A charge that ends with the resource it was made for. */
 export interface Holding {
   end(): void;
@@ -20,9 +18,9 @@ export class HoldingLimit {
     return this.#held;
   }
 
-  /** @throws {Trap} past the limit, as for handles */
-  hold(bytes: number): Holding {
-    if (this.#held + bytes > this.#limit) throw new Trap(`limit reached: this instance holds ${this.#held} bytes of certificates`);
+  /** `undefined` past the limit. */
+  hold(bytes: number): Holding | undefined {
+    if (this.#held + bytes > this.#limit) return undefined;
     this.#held += bytes;
     let live = true;
     return {

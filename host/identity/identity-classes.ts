@@ -1,4 +1,4 @@
-import type { Ledger } from "../io/ledger.ts";
+import { type Ledger, Trap } from "../io/ledger.ts";
 import { type Holding, HoldingLimit } from "./holding.ts";
 import { forGuest, IdentityError } from "./identity-error.ts";
 import { KeyPair, PrivateIdentity as BasePrivateIdentity } from "./private-identity.ts";
@@ -24,6 +24,7 @@ export type IdentityClasses = ReturnType<typeof identityClasses>;
 export function identityClasses(context: IdentityContext) {
   const { ledger, identities, hostAnchors } = context;
   const limit = new HoldingLimit(MAX_HELD);
+  const hold = (bytes: number) => limit.hold(bytes) ?? forGuest(tooMuch);
 
   class PublicIdentity extends BasePublicIdentity {
     /** @param chain parsed by the host */
@@ -34,7 +35,7 @@ export function identityClasses(context: IdentityContext) {
     /** @throws {WitError<IdentityErrorCode>} `bad-format`, `too-large` */
     static parse(x509Chain: Uint8Array[]): PublicIdentity {
       const chain = forGuest(() => PublicChain.parse(x509Chain));
-      return new PublicIdentity(chain, limit.hold(chain.size));
+      return new PublicIdentity(chain, hold(chain.size));
     }
   }
 
@@ -59,18 +60,21 @@ export function identityClasses(context: IdentityContext) {
     /** @throws {WitError<IdentityErrorCode>} `bad-format`, `key-mismatch`, `unsupported-algorithm`, `too-large` */
     static parse(privateKey: Uint8Array, x509Chain: Uint8Array[]): PrivateIdentity {
       const keyPair = forGuest(() => KeyPair.parse(privateKey, x509Chain, "guest"));
-      return new PrivateIdentity(keyPair, limit.hold(keyPair.chain.size));
+      return new PrivateIdentity(keyPair, hold(keyPair.chain.size));
     }
 
     /** @throws {WitError<IdentityErrorCode>} as `parse`, and `wrong-passphrase` */
     static parsePem(pem: Uint8Array, passphrase: string | undefined): PrivateIdentity {
       const keyPair = forGuest(() => KeyPair.parsePem(pem, passphrase, "guest"));
-      return new PrivateIdentity(keyPair, limit.hold(keyPair.chain.size));
+      return new PrivateIdentity(keyPair, hold(keyPair.chain.size));
     }
 
     publicIdentity(): PublicIdentity {
       const { chain, origin } = this.keyPair;
-      return new PublicIdentity(chain, origin === "guest" ? limit.hold(chain.size) : undefined);
+      if (origin === "host") return new PublicIdentity(chain);
+      const holding = limit.hold(chain.size);
+      if (holding === undefined) throw new Trap("limit reached: this instance holds too many bytes of certificates");
+      return new PublicIdentity(chain, holding);
     }
   }
 
@@ -87,11 +91,15 @@ export function identityClasses(context: IdentityContext) {
     /** @throws {WitError<IdentityErrorCode>} `bad-format`, `too-large` */
     static fromX509(certificates: Uint8Array[], includeHost: boolean, crls: Uint8Array[]): TrustAnchors {
       const anchors = forGuest(() => AnchorSet.fromX509(certificates, crls, includeHost ? hostAnchors : undefined));
-      return new TrustAnchors(anchors, limit.hold(anchors.ownSize));
+      return new TrustAnchors(anchors, hold(anchors.ownSize));
     }
   }
 
   return { PublicIdentity, PrivateIdentity, TrustAnchors };
+}
+
+function tooMuch(): never {
+  throw new IdentityError("too-large", "this instance holds too many bytes of certificates");
 }
 
 /** Bytes of certificates and lists that one instance may have made the host keep. */

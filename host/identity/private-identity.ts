@@ -72,7 +72,7 @@ export class KeyPair {
     const keys = blocks.filter((block) => isPrivateKeyLabel(block.label));
     if (certificates.length === 0) throw new IdentityError("bad-format", "no PEM block CERTIFICATE");
     if (keys.length !== 1) throw new IdentityError("bad-format", `${keys.length} private keys where one is expected`);
-    const chain = PublicChain.parse(certificates.map((block) => block.der ?? new Uint8Array()));
+    const chain = PublicChain.parse(certificates.map((block) => block.bytes));
     return new KeyPair(parsePrivateKeyBlock(keys[0]!, passphrase), chain, origin);
   }
 

@@ -35,10 +35,11 @@ export function parsePkcs8(der: Uint8Array): KeyObject {
  * @throws {IdentityError} `bad-format`, `unsupported-algorithm`, `wrong-passphrase`, `too-large`
  */
 export function parsePrivateKeyBlock(block: PemBlock, passphrase: string | undefined): KeyObject {
-  const { der, label } = block;
+  const { bytes: der, label } = block;
   if (block.text.length > 2 * MAX_KEY) throw tooLarge();
-  if (der === undefined) return decrypt(block, passphrase);
   checkSize(der);
+  // Only encrypted keys of the old style have headers.
+  if (block.headers.length > 0) return decrypt(block, passphrase);
   if (label === "PRIVATE KEY") return parsePkcs8(der);
   if (label === "ENCRYPTED PRIVATE KEY") {
     checkEncryption(der);

@@ -1,5 +1,6 @@
 import { createHash, X509Certificate } from "node:crypto";
 import { inspect } from "node:util";
+import { encodePem } from "../../src/wire/pem.ts";
 import { type Ledger, Resource } from "../io/ledger.ts";
 import type { Holding } from "./holding.ts";
 import { IdentityError } from "./identity-error.ts";
@@ -59,7 +60,7 @@ export class PublicChain {
 
   /** All certificates as PEM, leaf first: what node:tls takes as `cert`. */
   get pem(): string {
-    return (this.#pem ??= this.der.map((der) => toPem("CERTIFICATE", der)).join(""));
+    return (this.#pem ??= this.der.map((der) => encodePem("CERTIFICATE", der)).join(""));
   }
 
   /** The same for the same certificates in the same order; for cache keys. */
@@ -124,14 +125,6 @@ export function parseCertificate(der: Uint8Array): X509Certificate {
   // Node also takes PEM, and ignores what follows the certificate.
   if (!certificate.raw.equals(der)) throw new IdentityError("bad-format", "not exactly one DER certificate");
   return certificate;
-}
-
-/** DER as one PEM block (RFC 7468). */
-export function toPem(label: string, der: Uint8Array): string {
-  const lines = Buffer.from(der.buffer, der.byteOffset, der.byteLength)
-    .toString("base64")
-    .replace(/.{1,64}/g, "$&\n");
-  return `-----BEGIN ${label}-----\n${lines}-----END ${label}-----\n`;
 }
 
 /** A name for a list of DER values: equal for equal lists only. Hexadecimal. */

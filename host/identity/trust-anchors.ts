@@ -1,10 +1,13 @@
+import { X509Certificate } from "node:crypto";
 import { createSecureContext, getCACertificates } from "node:tls";
 import { inspect } from "node:util";
+import { DerReader, derTag } from "../../src/wire/der.ts";
+import { encodePem } from "../../src/wire/pem.ts";
 import { type Ledger, Resource } from "../io/ledger.ts";
 import type { Holding } from "./holding.ts";
 import { IdentityError } from "./identity-error.ts";
 import { readPem } from "./pem.ts";
-import { digestOf, parseCertificate, toPem } from "./public-identity.ts";
+import { digestOf, parseCertificate } from "./public-identity.ts";
 
 /** Anchors of one set, the host's own not counted. */
 const MAX_ANCHORS = 1024;
@@ -34,6 +37,7 @@ export class AnchorSet {
   /** Bytes of certificates and lists, those of the host not counted. */
   readonly ownSize: number;
   #options: AnchorOptions | undefined;
+  #x509: readonly X509Certificate[] | undefined;
   #id: string | undefined;
 
   private constructor(certificates: readonly Uint8Array[], crls: readonly Uint8Array[], host?: AnchorSet) {
@@ -68,7 +72,7 @@ export class AnchorSet {
    */
   static fromPem(bundle: Uint8Array): AnchorSet {
     const blocks = readPem(bundle, MAX_BUNDLE);
-    const all = (label: string) => blocks.filter((block) => block.label === label).map((block) => block.der ?? new Uint8Array());
+    const all = (label: string) => blocks.filter((block) => block.label === label).map((block) => block.bytes);
     const certificates = all("CERTIFICATE");
     if (certificates.length === 0) throw new IdentityError("bad-format", "no PEM block CERTIFICATE");
     return AnchorSet.fromX509(certificates, all("X509 CRL"));
@@ -87,11 +91,25 @@ export class AnchorSet {
     return (this.#id ??= `${digestOf(this.certificates)}-${digestOf(this.crls)}`);
   }
 
+  /** Whether this very certificate is an anchor. */
+  has(certificate: X509Certificate): boolean {
+    return this.#parsed().some((anchor) => anchor.raw.equals(certificate.raw));
+  }
+
+  /** Anchors that by their names and key identifiers may have issued a certificate. Signatures are not looked at. */
+  issuersOf(certificate: X509Certificate): X509Certificate[] {
+    return this.#parsed().filter((anchor) => certificate.checkIssued(anchor));
+  }
+
+  #parsed(): readonly X509Certificate[] {
+    return (this.#x509 ??= this.certificates.map((der) => new X509Certificate(der)));
+  }
+
   /** Made once: Node wants PEM. */
   tlsOptions(): AnchorOptions {
     return (this.#options ??= {
-      ca: this.certificates.map((der) => toPem("CERTIFICATE", der)),
-      ...(this.crls.length > 0 && { crl: this.crls.map((der) => toPem("X509 CRL", der)) }),
+      ca: this.certificates.map((der) => encodePem("CERTIFICATE", der)),
+      ...(this.crls.length > 0 && { crl: this.crls.map((der) => encodePem("X509 CRL", der)) }),
       allowPartialTrustChain: true,
     });
   }
@@ -130,13 +148,17 @@ function size(list: readonly Uint8Array[]): number {
 let system: AnchorSet | undefined;
 
 function fromPem(pem: string): Uint8Array {
-  return readPem(Buffer.from(pem), MAX_BUNDLE)[0]!.der!;
+  return readPem(Buffer.from(pem), MAX_BUNDLE)[0]!.bytes;
 }
 
 /** Node has no parser for lists of its own: making a context with one is the parse. */
 function checkCrl(der: Uint8Array): void {
   try {
-    createSecureContext({ ca: [], crl: toPem("X509 CRL", der) });
+    // Node ignores what follows the list.
+    const outer = new DerReader(der);
+    outer.take(derTag.sequence);
+    outer.end();
+    createSecureContext({ ca: [], crl: encodePem("X509 CRL", der) });
   } catch {
     throw new IdentityError("bad-format", "not a DER revocation list");
   }
