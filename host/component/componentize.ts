@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import { cp, mkdir, mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join, resolve } from "node:path";
+import type { InputOptions } from "rolldown";
 import { wasmTools } from "./wasm-tools.ts";
 
 /** What to build. */
@@ -89,21 +90,33 @@ function renameWasi(text: string): string {
 async function bundle(source: ComponentSource): Promise<string> {
   const { rolldown } = await import("rolldown");
   const quickjs = source.engine === "quickjs";
-  const entry = resolve(source.entry);
-  const build = await rolldown({
-    input: entry,
+  const options: InputOptions = {
+    input: resolve(source.entry),
     external: /^[a-z][a-z0-9-]*:[a-z]/,
     platform: "neutral",
     logLevel: "warn",
+    // A bigint literal is tolerated because it cannot be lowered; the engine has them, whatever the target says.
+    onLog: (level, log, handler) => {
+      if (log.code !== "TOLERATED_TRANSFORM") handler(level, log);
+    },
     // QuickJS never drains the engine's own job queue in a synchronous export, so async functions are lowered to
     // generators over a Promise that the guest library drains itself.
     ...(quickjs ? { transform: { target: "es2016" } } : {}),
-  } as Parameters<typeof rolldown>[0]);
-  const { output } = await build.generate({ format: "esm", codeSplitting: false } as Parameters<typeof build.generate>[0]);
-  await build.close();
-  const code = output[0].code;
+  };
+  let code: string;
+  try {
+    const build = await rolldown(options);
+    const { output } = await build.generate({ format: "esm", codeSplitting: false });
+    await build.close();
+    code = output[0].code;
+  } catch (cause) {
+    throw new ComponentBuildError(`the modules of ${source.entry} do not bundle: ${(cause as Error).message}`, { cause });
+  }
   return quickjs
-    ? code.replaceAll(/(from\s*["'])(wasi:[^"']+)(["'])/g, (_, a: string, name: string, b: string) => a + renameWasi(name) + b)
+    ? code.replaceAll(
+        /(from\s*["'])(wasi:[^"']+)(["'])/g,
+        (_, before: string, name: string, after: string) => before + renameWasi(name) + after,
+      )
     : code;
 }
 

@@ -103,7 +103,7 @@ export class GuestThread {
   }
 
   #post(message: ToWorker): void {
-    this.#worker.postMessage(message);
+    this.#worker.postMessage(message, []);
   }
 
   #onMessage(message: FromWorker): void {

@@ -1,3 +1,4 @@
+import { Trap } from "../io/ledger.ts";
 import { Exit } from "../wasi/cli.ts";
 import type { CachedComponent } from "./cache.ts";
 import { limitMemory, MemoryLimitError } from "./memory-limit.ts";
@@ -135,7 +136,7 @@ function resultOf(cause: unknown, instance: Instance | undefined, memory: number
   // The error case of `run`: jco throws the payload, and there is none.
   if (cause === undefined) return { tag: "exit", code: 1 };
   const reason = trapReason(cause);
-  if (reason.includes("limit reached:")) return { tag: "limit", which: "handles" };
+  if (cause instanceof Trap && reason.startsWith("limit reached:")) return { tag: "limit", which: "handles" };
   // The engine's refusal to grow shows only as a guest that gives up. An allocator asks for as much again as it has.
   if (instance !== undefined && instance.memoryUsed() * 2 >= memory) return { tag: "limit", which: "memory" };
   return { tag: "trap", reason };

@@ -2,7 +2,7 @@ import type { ImportsOptions } from "../index.ts";
 import type { ComponentCode, RunResult } from "./instance.ts";
 
 /** What an instance is granted, as values that survive `postMessage`: the worker makes the imports from them. */
-export type InstanceOptions = Omit<ImportsOptions, "stdin" | "stdout" | "stderr" | "onRefusal">;
+export type InstanceOptions = Omit<ImportsOptions, "stdin" | "stdout" | "stderr" | "resolver" | "onRefusal">;
 
 /** How a worker is made. */
 export interface WorkerData {

@@ -1,4 +1,5 @@
 import { createWriteStream, fstatSync } from "node:fs";
+import { isatty } from "node:tty";
 import { Readable, type Writable } from "node:stream";
 
 /** Standard streams of an instance that runs in a worker thread. */
@@ -24,7 +25,7 @@ export function guestStdio(inherit: boolean, askForStdin: () => void): GuestStdi
   const stdout = outputStream(inherit, 1, process.stdout);
   const stderr = outputStream(inherit, 2, process.stderr);
   return {
-    stdin: lazyStdin(askForStdin),
+    stdin: asTerminal(lazyStdin(askForStdin), inherit && isatty(0)),
     stdout,
     stderr,
     flushed: async () => {
@@ -36,8 +37,15 @@ export function guestStdio(inherit: boolean, askForStdin: () => void): GuestStdi
 const FILE_BUFFER = 256 * 1024;
 
 function outputStream(inherit: boolean, fd: number, forwarded: Writable): Writable {
-  if (!inherit || !isRegularFile(fd)) return forwarded;
-  return createWriteStream("", { fd, autoClose: false, highWaterMark: FILE_BUFFER });
+  const stream = inherit && isRegularFile(fd) ? createWriteStream("", { fd, autoClose: false, highWaterMark: FILE_BUFFER }) : forwarded;
+  // The guest is told of a reader that went away; here it must only not be an uncaught error.
+  stream.on("error", () => {});
+  return asTerminal(stream, inherit && isatty(fd));
+}
+
+/** A worker's streams do not know what the process's are; the guest may ask. */
+function asTerminal<T extends object>(stream: T, terminal: boolean): T {
+  return Object.defineProperty(stream, "isTTY", { value: terminal });
 }
 
 function isRegularFile(fd: number): boolean {

@@ -8,6 +8,7 @@ declare namespace WebAssembly {
   }
   class RuntimeError extends Error {}
   class LinkError extends Error {}
+  class CompileError extends Error {}
   function compile(bytes: Uint8Array): Promise<Module>;
   function instantiate(module: Module, imports?: Record<string, unknown>): Promise<{ exports: Record<string, unknown> }>;
 }

