@@ -5,17 +5,21 @@ import { type GrantTexts, Grants } from "./net/grants.ts";
 import { NameLookup, type Resolver } from "./net/name-lookup.ts";
 import { type CliOptions, cliImports } from "./wasi/cli.ts";
 import { clocksImports } from "./wasi/clocks.ts";
+import { type Preopen, filesystemImports } from "./wasi/filesystem.ts";
 import { ioImports } from "./wasi/io.ts";
 import { randomImports } from "./wasi/random.ts";
 import { socketsImports } from "./wasi/sockets.ts";
 
 export { Exit } from "./wasi/cli.ts";
+export { PreopenError } from "./wasi/filesystem.ts";
 export { GrantError } from "./net/grants.ts";
 
 /** What an instance is given. Everything is optional, and what is left out is not there. */
 export interface ImportsOptions extends CliOptions {
   /** What it may reach on the network, and where it may listen. Nothing by default. */
   grants?: GrantTexts;
+  /** Directories that it sees. */
+  preopens?: readonly Preopen[];
   limits?: Partial<InstanceLimits>;
   /** Let a guest drop a stream or socket before what was made from it. Wasmtime traps, and so does this host by default. */
   lenientDrops?: boolean;
@@ -41,6 +45,7 @@ export interface Imports {
  * Make the imports of one component instance.
  *
  * @throws {GrantError} when a grant is not understood.
+ * @throws {PreopenError} when a preopen is no directory.
  */
 export function createImports(options: ImportsOptions = {}): Imports {
   const ledger = new Ledger({ strict: options.lenientDrops !== true, ...(options.limits === undefined ? {} : { limits: options.limits }) });
@@ -54,6 +59,7 @@ export function createImports(options: ImportsOptions = {}): Imports {
     ...randomImports,
     ...cliImports(ledger, options),
     ...socketsImports(context),
+    ...filesystemImports(context, options.preopens ?? []),
     // TLS goes here: ...tlsImports(context)
   };
   return { imports: withVersions(interfaces), ledger, dispose: () => ledger.close() };

@@ -1,6 +1,7 @@
+import type { IpAddress } from "../../src/wire/ip-address.ts";
 import { type AddressClass, classify, isRestricted } from "./address-class.ts";
 import type { Grants } from "./grants.ts";
-import { type IpAddress, formatEndpoint, formatIp } from "./ip-address.ts";
+import { formatEndpoint } from "./endpoint.ts";
 import { NetworkError } from "./network-error.ts";
 
 /** Told of every refusal, in one bounded line that names the grant which is missing. */
@@ -42,9 +43,9 @@ export class NetworkAccess {
   permitAnswer(name: string, addresses: readonly IpAddress[]): void {
     for (const address of addresses) {
       const kind = classify(address);
-      if (!isRestricted(kind) || this.#grants.restrictedAddress(address)) continue;
+      if (!isRestricted(kind) || this.#grants.restrictedAddress(address, kind)) continue;
       throw this.#refuse(
-        `resolve ${JSON.stringify(name)}: it answers the ${kind} address ${formatIp(address)}`,
+        `resolve ${JSON.stringify(name)}: it answers the ${kind} address ${address.text}`,
         `--allow-net ${formatEndpoint(address, 80)}`,
       );
     }
@@ -55,11 +56,11 @@ export class NetworkAccess {
   permitConnect(address: IpAddress, port: number): void {
     const kind = classify(address);
     if (isRestricted(kind)) {
-      if (this.#grants.restrictedAddress(address, port)) return;
+      if (this.#grants.restrictedAddress(address, kind, port)) return;
       throw this.#refuse(`connect to the ${kind} address ${formatEndpoint(address, port)}`, `--allow-net ${formatEndpoint(address, port)}`);
     }
     if (this.#grants.address(address, port)) return;
-    const names = this.#resolved.get(formatIp(address)) ?? [];
+    const names = this.#resolved.get(address.text) ?? [];
     for (const name of names) {
       const grant = this.#grants.name(name, port);
       if (grant === "named" || (grant === "any" && isOutside(kind))) return;
@@ -77,7 +78,7 @@ export class NetworkAccess {
   }
 
   #remember(name: string, address: IpAddress): void {
-    const key = formatIp(address);
+    const key = address.text;
     const names = this.#resolved.get(key) ?? new Set();
     names.delete(name);
     names.add(name);

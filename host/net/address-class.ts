@@ -1,4 +1,5 @@
-import { type IpAddress, type IpPrefix, contains, parsePrefix } from "./ip-address.ts";
+import { type IpAddress, type IpPrefix, parseIpPrefix, prefixContains as contains } from "../../src/wire/ip-address.ts";
+import { addressFromBytes } from "./endpoint.ts";
 
 /**
  * What kind of place an address is. In ascending order of how much a host has to lose there: where an IPv6 address carries an
@@ -17,27 +18,27 @@ export function classify(address: IpAddress): AddressClass {
 }
 
 /** Whether the class is one that only a literal grant opens: link-local, or a cloud's metadata service. */
-export function isRestricted(kind: AddressClass): boolean {
+export function isRestricted(kind: AddressClass): kind is "link-local" | "metadata" {
   return kind === "link-local" || kind === "metadata";
 }
 
 /** Whether every address of `prefix` is link-local: such a prefix names restricted addresses on purpose, `0.0.0.0/0` does not. */
 export function isLinkLocalPrefix(prefix: IpPrefix): boolean {
-  return LINK_LOCAL.some((range) => prefix.bits >= range.bits && contains(range, prefix.base));
+  return LINK_LOCAL.some((range) => prefix.length >= range.length && contains(range, prefix.address));
 }
 
 /** The IPv4 addresses that an IPv6 address stands for. */
 function embedded(address: IpAddress): IpAddress[] {
-  if (address.family === 4) return [];
+  if (address.tag === "ipv4") return [];
   const { bytes } = address;
-  const at = (...indices: number[]): IpAddress => ({ family: 4, bytes: Uint8Array.from(indices, (i) => bytes[i]!) });
+  const at = (...indices: number[]) => addressFromBytes(Uint8Array.from(indices, (i) => bytes[i]!));
   const low = at(12, 13, 14, 15);
   const found: IpAddress[] = [];
   if (TAIL_EMBEDDING.some((prefix) => contains(prefix, address))) found.push(low);
   // RFC 8215 reserves a /48 for translators of any prefix length, RFC 6052 section 2.2 skips byte 8 for the shorter ones.
   if (contains(NAT64_LOCAL, address)) found.push(at(6, 7, 9, 10), at(7, 9, 10, 11), at(9, 10, 11, 12), low);
   if (contains(SIX_TO_FOUR, address)) found.push(at(2, 3, 4, 5));
-  if (contains(TEREDO, address)) found.push(at(4, 5, 6, 7), { family: 4, bytes: low.bytes.map((byte) => byte ^ 0xff) });
+  if (contains(TEREDO, address)) found.push(at(4, 5, 6, 7), addressFromBytes(low.bytes.map((byte) => byte ^ 0xff)));
   if ((bytes[8]! & 0xfd) === 0 && bytes[9] === 0 && bytes[10] === 0x5e && bytes[11] === 0xfe) found.push(low);
   return found;
 }
@@ -48,7 +49,7 @@ function classifyAsWritten(address: IpAddress): AddressClass {
 }
 
 function prefixes(...texts: string[]): IpPrefix[] {
-  return texts.map((text) => parsePrefix(text)!);
+  return texts.map(parseIpPrefix);
 }
 
 const CLASSES = ["public", "reserved", "multicast", "shared", "private", "unspecified", "loopback", "link-local", "metadata"] as const;

@@ -1,6 +1,6 @@
 import { type BoundSocket, Socket } from "node:net";
+import type { IpAddress } from "../../src/wire/ip-address.ts";
 import { Signal } from "../io/signal.ts";
-import { type IpAddress, formatIp } from "./ip-address.ts";
 import { NetworkError, networkErrorCode } from "./network-error.ts";
 
 /** Where to connect. It must have been permitted before. */
@@ -26,7 +26,7 @@ export class Dial {
     this.#socket = new Socket({ allowHalfOpen: true, ...(target.from === undefined ? {} : { handle: target.from }) });
     this.#socket.once("connect", this.#onConnect).once("error", this.#onError);
     const zone = target.scopeId === undefined || target.scopeId === 0 ? "" : `%${target.scopeId}`;
-    this.#socket.connect({ host: formatIp(target.address) + zone, port: target.port });
+    this.#socket.connect({ host: target.address.text + zone, port: target.port });
   }
 
   state(): DialState {

@@ -1,6 +1,6 @@
+import { type IpAddress, type IpPrefix, ipAddressOrUndefined, parseIpPrefix, prefixContains } from "../../src/wire/ip-address.ts";
 import { isLinkLocalPrefix } from "./address-class.ts";
 import { parseHostName } from "./host-name.ts";
-import { type IpAddress, type IpPrefix, contains, parseIp, parsePrefix } from "./ip-address.ts";
 
 /** What an instance may do on the network, as text. Nothing is granted by default. */
 export interface GrantTexts {
@@ -56,28 +56,28 @@ export class Grants {
   /** Whether this very address, or a range it lies in, is granted; with a port, for that port. */
   address(address: IpAddress, port?: number): boolean {
     return this.#connect.some(
-      ({ target, ports }) => target.tag === "prefix" && (port === undefined || within(ports, port)) && contains(target.prefix, address),
+      ({ target, ports }) =>
+        target.tag === "prefix" && (port === undefined || within(ports, port)) && prefixContains(target.prefix, address),
     );
   }
 
-  /** As `address`, but only by grants that can mean nothing else: one single address, or a range of link-local ones. */
-  restrictedAddress(address: IpAddress, port?: number): boolean {
+  /**
+   * As `address`, but only by grants that can mean nothing else: the single address, or, for a link-local one, a range of
+   * nothing but link-local addresses. `0.0.0.0/0` opens neither, and no range opens a metadata service.
+   */
+  restrictedAddress(address: IpAddress, kind: "link-local" | "metadata", port?: number): boolean {
     return this.#connect.some(
       ({ target, ports }) =>
         target.tag === "prefix" &&
         (port === undefined || within(ports, port)) &&
-        contains(target.prefix, address) &&
-        (target.prefix.bits === target.prefix.base.bytes.length * 8 || isLinkLocalPrefix(target.prefix)),
+        prefixContains(target.prefix, address) &&
+        (isSingle(target.prefix) || (kind === "link-local" && isLinkLocalPrefix(target.prefix))),
     );
   }
 
   /** Whether a socket may be bound here. Port 0, the system's choice, must be granted as 0. */
   listens(address: IpAddress, port: number): boolean {
-    return this.#listen.some(
-      (grant) =>
-        within(grant.ports, port) &&
-        (grant.address === undefined || contains({ base: grant.address, bits: grant.address.bytes.length * 8 }, address)),
-    );
+    return this.#listen.some(({ prefix, ports }) => within(ports, port) && (prefix === undefined || prefixContains(prefix, address)));
   }
 }
 
@@ -100,7 +100,7 @@ interface ConnectGrant {
 
 interface ListenGrant {
   /** `undefined`: any address. */
-  address: IpAddress | undefined;
+  prefix: IpPrefix | undefined;
   ports: PortRange;
 }
 
@@ -124,13 +124,13 @@ function parseConnectGrant(text: string): ConnectGrant {
 
 function parseListenGrant(text: string): ListenGrant {
   const { host, port } = split(text);
-  const address = host === undefined || host === "" ? undefined : parseIp(host);
+  const address = host === undefined || host === "" ? undefined : ipAddressOrUndefined(host);
   const ports = port === undefined ? undefined : parsePorts(port, 0);
   if (host === undefined || (host !== "" && address === undefined) || ports === undefined)
     throw new GrantError(
       `--listen ${quote(text)} is not understood; accepted are address:port, [IPv6]:port and :port for all addresses; port 0 lets the system choose`,
     );
-  return { address, ports };
+  return { prefix: address === undefined ? undefined : parseIpPrefix(address.text), ports };
 }
 
 /** Host and port of a grant. A bare IPv6 address or range has no port; one with a port stands in brackets. */
@@ -147,10 +147,8 @@ function split(text: string): { host: string | undefined; port: string | undefin
 
 function parseTarget(host: string): Target | undefined {
   if (host === "*") return { tag: "any" };
-  const address = parseIp(host);
-  if (address !== undefined) return { tag: "prefix", prefix: { base: address, bits: address.bytes.length * 8 } };
-  if (host.includes("/")) {
-    const prefix = parsePrefix(host);
+  if (host.includes("/") || ipAddressOrUndefined(host) !== undefined) {
+    const prefix = prefixOrUndefined(host);
     return prefix === undefined ? undefined : { tag: "prefix", prefix };
   }
   if (host.startsWith("*.")) {
@@ -159,6 +157,18 @@ function parseTarget(host: string): Target | undefined {
   }
   const name = parseHostName(host);
   return name === undefined ? undefined : { tag: "name", name };
+}
+
+function prefixOrUndefined(text: string): IpPrefix | undefined {
+  try {
+    return parseIpPrefix(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function isSingle(prefix: IpPrefix): boolean {
+  return prefix.length === prefix.address.bytes.length * 8;
 }
 
 function parsePorts(text: string, lowest: number): PortRange | undefined {

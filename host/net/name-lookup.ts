@@ -1,8 +1,8 @@
 import { lookup as systemLookup } from "node:dns/promises";
+import { type IpAddress, ipAddressOrUndefined } from "../../src/wire/ip-address.ts";
 import { Signal } from "../io/signal.ts";
 import type { NetworkAccess } from "./access.ts";
 import { parseHostName } from "./host-name.ts";
-import { type IpAddress, parseIp } from "./ip-address.ts";
 import { NetworkError, networkErrorCode } from "./network-error.ts";
 
 /** How names become addresses: their literals, in the order in which to try them. Rejects as node:dns does. */
@@ -35,7 +35,7 @@ export class NameLookup {
    * @throws {NetworkError} invalid-argument, access-denied
    */
   start(text: string, port?: number): Lookup {
-    const literal = parseIp(text.startsWith("[") && text.endsWith("]") ? text.slice(1, -1) : text);
+    const literal = ipAddressOrUndefined(text.startsWith("[") && text.endsWith("]") ? text.slice(1, -1) : text);
     if (literal !== undefined) return new Lookup(Promise.resolve([literal]), [literal]);
     const name = parseHostName(text);
     if (name === undefined) throw new NetworkError("invalid-argument", "not a host name");
@@ -48,7 +48,7 @@ export class NameLookup {
     this.#running++;
     try {
       const answers = await this.#resolve(name);
-      const addresses = answers.slice(0, MAX_ANSWERS).map((answer) => parseIp(answer.replace(/%.*$/, "")));
+      const addresses = answers.slice(0, MAX_ANSWERS).map((answer) => ipAddressOrUndefined(answer.replace(/%.*$/, "")));
       const known = addresses.filter((address) => address !== undefined);
       if (known.length === 0) throw new NetworkError("name-unresolvable");
       this.#access.permitAnswer(name, known);

@@ -1,5 +1,6 @@
-import { type IpAddress, fromGroups, groupsOf, isMapped, parseIp } from "../net/ip-address.ts";
+import { type IpAddress, ipAddressOrUndefined, unmapped } from "../../src/wire/ip-address.ts";
 import { classify } from "../net/address-class.ts";
+import { addressFromBytes, addressFromGroups, groupsOf } from "../net/endpoint.ts";
 
 /** The WIT variant wasi:sockets/network `ip-address`. */
 export type WitIpAddress = { tag: "ipv4"; val: number[] } | { tag: "ipv6"; val: number[] };
@@ -21,20 +22,20 @@ export interface Endpoint {
 
 export function fromWit(socketAddress: WitSocketAddress): Endpoint {
   const { port, address } = socketAddress.val;
-  if (socketAddress.tag === "ipv4") return { address: { family: 4, bytes: Uint8Array.from(address) }, port, scopeId: 0 };
-  return { address: fromGroups(address), port, scopeId: socketAddress.val.scopeId };
+  if (socketAddress.tag === "ipv4") return { address: addressFromBytes(Uint8Array.from(address)), port, scopeId: 0 };
+  return { address: addressFromGroups(address), port, scopeId: socketAddress.val.scopeId };
 }
 
 export function toWitIp(address: IpAddress): WitIpAddress {
-  return address.family === 4 ? { tag: "ipv4", val: Array.from(address.bytes) } : { tag: "ipv6", val: groupsOf(address) };
+  return address.tag === "ipv4" ? { tag: "ipv4", val: Array.from(address.bytes) } : { tag: "ipv6", val: groupsOf(address) };
 }
 
 /** @param text as Node reports it, a zone id included. `undefined` if the socket has no address any more. */
 export function toWit(text: string | undefined, port: number | undefined): WitSocketAddress | undefined {
   const [literal, zone] = (text ?? "").split("%");
-  const address = parseIp(literal!);
+  const address = ipAddressOrUndefined(literal!);
   if (address === undefined || port === undefined) return undefined;
-  if (address.family === 4) return { tag: "ipv4", val: { port, address: Array.from(address.bytes) } };
+  if (address.tag === "ipv4") return { tag: "ipv4", val: { port, address: Array.from(address.bytes) } };
   const scopeId = zone !== undefined && /^\d+$/.test(zone) ? Number(zone) : 0;
   return { tag: "ipv6", val: { port, flowInfo: 0, address: groupsOf(address), scopeId } };
 }
@@ -50,9 +51,9 @@ export function isConnectable(endpoint: Endpoint, family: WitFamily): boolean {
 }
 
 function fits(address: IpAddress, family: WitFamily): boolean {
-  return address.family === (family === "ipv4" ? 4 : 6) && !isMapped(address);
+  return address.tag === family && unmapped(address) === address;
 }
 
 function isMulticast(address: IpAddress): boolean {
-  return classify(address) === "multicast" || (address.family === 4 && address.bytes.every((byte) => byte === 0xff));
+  return classify(address) === "multicast" || (address.tag === "ipv4" && address.bytes.every((byte) => byte === 0xff));
 }

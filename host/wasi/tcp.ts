@@ -1,4 +1,4 @@
-import { BoundSocket } from "node:net";
+import { BoundSocket, type Socket } from "node:net";
 import type { HostContext } from "../context.ts";
 import { WitError } from "../io/error.ts";
 import { InputStream } from "../io/input-stream.ts";
@@ -7,13 +7,11 @@ import { OutputStream } from "../io/output-stream.ts";
 import { Pollable } from "../io/poll.ts";
 import type { Readiness } from "../io/signal.ts";
 import { Dial } from "../net/dial.ts";
-import { formatIp } from "../net/ip-address.ts";
 import { Listener } from "../net/listener.ts";
 import { type NetworkErrorCode, networkErrorCode } from "../net/network-error.ts";
 import { TCP_BUFFER, TcpConnection } from "../net/tcp-socket.ts";
 import { type WitFamily, type WitSocketAddress, fromWit, isBindable, isConnectable, toWit } from "./socket-address.ts";
 import { SocketOptions } from "./socket-options.ts";
-import type { Socket } from "node:net";
 
 /** wasi:sockets/network `network`. What it stands for is decided by the instance's grants alone. */
 export class Network extends Resource {}
@@ -54,8 +52,8 @@ export class TcpSocket extends Resource {
     if (!isBindable(address, this.#family)) throw refuse("invalid-argument");
     const bound = attempt(() => {
       this.#context.access.permitListen(address, port);
-      const host = formatIp(address) + (scopeId === 0 ? "" : `%${scopeId}`);
-      return new BoundSocket({ host, port, ipv6Only: address.family === 6, reusePort: this.#context.reusePort });
+      const host = address.text + (scopeId === 0 ? "" : `%${scopeId}`);
+      return new BoundSocket({ host, port, ipv6Only: address.tag === "ipv6", reusePort: this.#context.reusePort });
     });
     this.#own(() => bound[Symbol.dispose]());
     this.#state = { tag: "bind-started", bound };
