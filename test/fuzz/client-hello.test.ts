@@ -9,20 +9,17 @@ import { seededRandom } from "../support/seeded-random.ts";
 const count = Number(process.env["FUZZ_COUNT"] ?? 20_000);
 const firstSeed = Number(process.env["FUZZ_SEED"] ?? 1);
 
-const rich = build.helloBytes(
-  {
-    sessionId: [1, 2, 3],
-    extensions: [
-      [0x1a1a, []],
-      ...build.defaultExtensions(),
-      build.alpn("h2", "http/1.1"),
-      [42, []],
-      [0xfe0d, [0, 0, 1]],
-      build.preSharedKey(),
-    ],
-  },
-  timeout,
-);
+const rich = build.helloBytes({
+  sessionId: [1, 2, 3],
+  extensions: [
+    [0x1a1a, []],
+    ...build.defaultExtensions(),
+    build.alpn("h2", "http/1.1"),
+    [42, []],
+    [0xfe0d, [0, 0, 1]],
+    build.preSharedKey(),
+  ],
+});
 const seeds = [...Object.values(capturedHellos).map((bytes) => bytes.subarray(5)), rich];
 const timeout = Math.max(30_000, count);
 /** The most that may be held: see the reader. A chunk of its own may come on top. */
@@ -52,43 +49,47 @@ test(
   timeout,
 );
 
-test(`ClientHelloReader answers as parseClientHello does for any split, and stays small, on ${count} streams`, () => {
-  const outcomes = new Map<string, number>();
-  for (let seed = firstSeed; seed < firstSeed + count; seed++) {
-    const random = seededRandom(seed ^ 0x5a5a_5a5a);
-    const message = mutated(seeds[random(seeds.length)]!, random);
-    // Every fourth stream is mutated below the records as well.
-    const framed = build.records(message, 1 + random(random(2) === 0 ? 40 : 2000));
-    const stream = random(4) === 0 ? mutated(framed, random) : framed;
-    const reader = new ClientHelloReader();
-    let pushed = 0;
-    const outcome = outcomeOf(seed, () => {
-      for (let at = 0; at < stream.length;) {
-        const size = 1 + random(random(3) === 0 ? 8 : 4000);
-        const answer = reader.push(stream.subarray(at, at + size));
-        at += size;
-        pushed = Math.min(at, stream.length);
-        if (answer === "more") continue;
-        checkParsed(answer, answer.raw);
-        return answer;
+test(
+  `ClientHelloReader answers as parseClientHello does for any split, and stays small, on ${count} streams`,
+  () => {
+    const outcomes = new Map<string, number>();
+    for (let seed = firstSeed; seed < firstSeed + count; seed++) {
+      const random = seededRandom(seed ^ 0x5a5a_5a5a);
+      const message = mutated(seeds[random(seeds.length)]!, random);
+      // Every fourth stream is mutated below the records as well.
+      const framed = build.records(message, 1 + random(random(2) === 0 ? 40 : 2000));
+      const stream = random(4) === 0 ? mutated(framed, random) : framed;
+      const reader = new ClientHelloReader();
+      let pushed = 0;
+      const outcome = outcomeOf(seed, () => {
+        for (let at = 0; at < stream.length;) {
+          const size = 1 + random(random(3) === 0 ? 8 : 4000);
+          const answer = reader.push(stream.subarray(at, at + size));
+          at += size;
+          pushed = Math.min(at, stream.length);
+          if (answer === "more") continue;
+          checkParsed(answer, answer.raw);
+          return answer;
+        }
+        return "more";
+      });
+      const whole =
+        message.length >= 4 && message[0] === 1 && ((message[1]! << 16) | (message[2]! << 8) | message[3]!) === message.length - 4;
+      if (stream === framed && whole && outcome !== outcomeOf(seed, () => parseClientHello(message))) {
+        throw new Error(`seed ${seed}: the reader says ${outcome}, the parser does not`);
       }
-      return "more";
-    });
-    const whole =
-      message.length >= 4 && message[0] === 1 && ((message[1]! << 16) | (message[2]! << 8) | message[3]!) === message.length - 4;
-    if (stream === framed && whole && outcome !== outcomeOf(seed, () => parseClientHello(message))) {
-      throw new Error(`seed ${seed}: the reader says ${outcome}, the parser does not`);
+      if (reader.received().length > MAX_HELD + 4000 || reader.received().length < pushed)
+        throw new Error(`seed ${seed}: wrong bytes are held`);
+      outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
     }
-    if (reader.received().length > MAX_HELD + 4000 || reader.received().length < pushed)
-      throw new Error(`seed ${seed}: wrong bytes are held`);
-    outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
-  }
-  if (process.env["FUZZ_COUNT"] !== undefined) console.log("ClientHelloReader", Object.fromEntries(outcomes));
-  if (count < 1000) return;
-  for (const expected of ["parsed", "more", "malformed-message", "not-tls", "unexpected-message"]) {
-    expect(outcomes.get(expected), expected).toBeGreaterThan(0);
-  }
-});
+    if (process.env["FUZZ_COUNT"] !== undefined) console.log("ClientHelloReader", Object.fromEntries(outcomes));
+    if (count < 1000) return;
+    for (const expected of ["parsed", "more", "malformed-message", "not-tls", "unexpected-message"]) {
+      expect(outcomes.get(expected), expected).toBeGreaterThan(0);
+    }
+  },
+  timeout,
+);
 
 test("ClientHelloReader holds no more than it says when a peer never ends", () => {
   for (const recordSize of [1, 2, 100, 0x4000]) {
