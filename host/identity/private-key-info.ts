@@ -17,6 +17,20 @@ export function checkPrivateKeyInfo(der: Uint8Array): void {
 }
 
 /**
+ * The frame of an ECPrivateKey (RFC 5915) or RSAPrivateKey (RFC 8017, appendix A.1.2): OpenSSL would take any kind of key
+ * in its place.
+ *
+ * @throws {IdentityError} `bad-format`
+ */
+export function checkOldKey(der: Uint8Array, kind: "ec" | "rsa"): void {
+  read(() => {
+    const key = only(der);
+    key.take(derTag.integer);
+    key.take(kind === "ec" ? derTag.octetString : derTag.integer);
+  });
+}
+
+/**
  * EncryptedPrivateKeyInfo (RFC 5958, section 3) with PBES2 and PBKDF2 (RFC 8018). Whoever wrote the key says how long the
  * host is to work on opening it, so that is looked at before OpenSSL starts.
  *

@@ -1,6 +1,6 @@
 import { createPrivateKey, type KeyObject } from "node:crypto";
 import { IdentityError } from "./identity-error.ts";
-import { checkEncryption, checkPrivateKeyInfo } from "./private-key-info.ts";
+import { checkEncryption, checkOldKey, checkPrivateKeyInfo } from "./private-key-info.ts";
 import type { PemBlock } from "./pem.ts";
 
 /** Bytes of one private key: a 16,384-bit RSA key has 9.3 KiB. */
@@ -45,8 +45,14 @@ export function parsePrivateKeyBlock(block: PemBlock, passphrase: string | undef
     checkEncryption(der);
     return decrypt(block, passphrase);
   }
-  if (label === "EC PRIVATE KEY") return usable(() => createPrivateKey({ key: Buffer.from(der), format: "der", type: "sec1" }));
-  if (label === "RSA PRIVATE KEY") return usable(() => createPrivateKey({ key: Buffer.from(der), format: "der", type: "pkcs1" }));
+  if (label === "EC PRIVATE KEY") {
+    checkOldKey(der, "ec");
+    return usable(() => createPrivateKey({ key: Buffer.from(der), format: "der", type: "sec1" }));
+  }
+  if (label === "RSA PRIVATE KEY") {
+    checkOldKey(der, "rsa");
+    return usable(() => createPrivateKey({ key: Buffer.from(der), format: "der", type: "pkcs1" }));
+  }
   throw new IdentityError("unsupported-algorithm", `a key of the kind "${label}": convert it to PKCS#8`);
 }
 
