@@ -54,8 +54,17 @@ export type SourceState =
   | { tag: "ended"; ending: Ending; tolerated?: boolean }
   | { tag: "failed"; failure: IoFailure };
 
+/** What a stream is part of, and has to know that the host moves its bytes: its handle may be dropped meanwhile. */
+export interface StreamOwner {
+  /** One of its streams is moved by the host from now on. */
+  streamForwarded(): void;
+  /** It no longer is. */
+  streamReturned(): void;
+}
+
 /** Where an input-stream's bytes come from. */
 export interface Source {
+  readonly owner?: StreamOwner;
   /** Notified when bytes, an end or a failure arrived. */
   readonly changed: Signal;
   /** Bytes that can be read now. */
@@ -74,6 +83,7 @@ export type SinkState = { tag: "open" } | { tag: "closed" } | { tag: "failed"; f
 
 /** Where an output-stream's bytes go. */
 export interface Sink {
+  readonly owner?: StreamOwner;
   /** Notified when room, a completed flush, an end or a failure came about. */
   readonly changed: Signal;
   /** Bytes that may be written now; 0 means wait. */

@@ -8,6 +8,7 @@ export const extensionType = {
   signatureAlgorithms: 13,
   alpn: 16,
   padding: 21,
+  extendedMasterSecret: 23,
   preSharedKey: 41,
   earlyData: 42,
   supportedVersions: 43,

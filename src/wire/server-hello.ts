@@ -11,6 +11,8 @@ export interface ServerHello {
   /** The group of key_share: chosen, or asked for by a HelloRetryRequest. None in TLS 1.2. */
   readonly group: number | undefined;
   readonly isHelloRetryRequest: boolean;
+  /** extended_master_secret (RFC 7627) was agreed on. Means nothing in TLS 1.3. */
+  readonly hasExtendedMasterSecret: boolean;
   /** 0 to 32 bytes. */
   readonly sessionId: Uint8Array;
 }
@@ -40,6 +42,7 @@ export function parseServerHello(message: Uint8Array): ServerHello {
     cipherSuite,
     group: readGroup(extensions, isHelloRetryRequest),
     isHelloRetryRequest,
+    hasExtendedMasterSecret: extensions.some(({ type }) => type === extensionType.extendedMasterSecret),
     sessionId,
   };
 }

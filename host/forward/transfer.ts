@@ -1,0 +1,185 @@
+import { Signal } from "../io/signal.ts";
+import type { Sink, Source, TlsErrorValue } from "../io/source.ts";
+
+/** The WIT enum `sallyport:tls/forward.stop`. */
+export type Stop = "authenticated" | "truncated" | "unauthenticated" | "limit";
+
+/** The WIT record `sallyport:tls/forward.options`, times in milliseconds. */
+export interface TransferOptions {
+  /** Bytes, or `undefined` for no limit. */
+  limit: number | undefined;
+  atEnd: "propagate" | "leave" | "abort";
+  idleTimeout: number | undefined;
+}
+
+/** When bytes last moved, on the clock of `performance.now`. */
+export interface Activity {
+  lastMoved: number;
+}
+
+export type TransferOutcome = { tag: "ok"; val: Stop } | { tag: "err"; val: TlsErrorValue };
+
+/**
+ * Moves one source into one sink until the source ends, the limit is reached, or either fails. What is in flight is what
+ * the two buffer themselves: bytes are only taken that the sink has room for.
+ */
+export class Transfer {
+  readonly changed = new Signal();
+  readonly source: Source;
+  readonly sink: Sink;
+  readonly #options: TransferOptions;
+  #transferred = 0;
+  #outcome: TransferOutcome | undefined;
+  /** The source has stopped; what was written is still on its way through the sink. */
+  #draining: TransferOutcome | undefined;
+  #moving = false;
+  #again = false;
+  #stopListening: (() => void)[] = [];
+  #idle: NodeJS.Timeout | undefined;
+  readonly #activity: Activity;
+
+  /** @param activity shared by transfers of which one that moves keeps the others from being idle */
+  constructor(source: Source, sink: Sink, options: TransferOptions, activity: Activity = { lastMoved: performance.now() }) {
+    this.source = source;
+    this.sink = sink;
+    this.#options = options;
+    this.#activity = activity;
+    source.owner?.streamForwarded();
+    sink.owner?.streamForwarded();
+  }
+
+  /** Begin; the outcome may be known before this returns. */
+  start(): void {
+    const move = () => this.#move();
+    this.#stopListening = [this.source.changed.listen(move), this.sink.changed.listen(move)];
+    this.#watchIdle();
+    this.#move();
+  }
+
+  get transferred(): number {
+    return this.#transferred;
+  }
+
+  /** Set once: when the source stopped and the sink has handed on everything, or at a failure. */
+  get outcome(): TransferOutcome | undefined {
+    return this.#outcome;
+  }
+
+  /** Stop now. Neither stream is touched. */
+  cancel(error: TlsErrorValue): void {
+    this.#settle({ tag: "err", val: error });
+  }
+
+  /** Give both streams up, as dropping them would, but never as if the sink had got everything. */
+  drop(): void {
+    const isWhole = this.#outcome?.tag === "ok";
+    this.#settle({ tag: "err", val: { tag: "closed" } });
+    this.source.close();
+    if (isWhole) this.sink.end();
+    else this.sink.abort();
+    this.release();
+  }
+
+  /** The streams belong to somebody else from here on. */
+  release(): void {
+    this.source.owner?.streamReturned();
+    this.sink.owner?.streamReturned();
+  }
+
+  #move(): void {
+    if (this.#moving) {
+      this.#again = true;
+      return;
+    }
+    this.#moving = true;
+    do {
+      this.#again = false;
+      this.#step();
+    } while (this.#again && this.#outcome === undefined);
+    this.#moving = false;
+  }
+
+  #step(): void {
+    if (this.#outcome !== undefined) return;
+    if (this.#draining !== undefined) {
+      if (this.sink.pending() === 0) this.#settle(this.#draining);
+      else if (this.sink.state().tag === "failed") this.#sinkFailed();
+      return;
+    }
+    if (this.sink.state().tag !== "open") {
+      this.#sinkFailed();
+      return;
+    }
+    this.#copy();
+    if (this.#transferred === this.#options.limit) {
+      this.#drain({ tag: "ok", val: "limit" });
+      return;
+    }
+    if (this.source.available() > 0) return;
+    const state = this.source.state();
+    if (state.tag === "open") return;
+    if (state.tag === "failed") this.#sourceFailed(state.failure.tls ?? { tag: "transport" });
+    else this.#sourceEnded(state.ending);
+  }
+
+  #copy(): void {
+    const { limit = Infinity } = this.#options;
+    let moved = 0;
+    for (;;) {
+      const room = Math.min(this.sink.capacity(), limit - this.#transferred);
+      if (room <= 0) break;
+      const chunk = this.source.readChunk(room);
+      if (chunk.length === 0) break;
+      this.#transferred += chunk.length;
+      moved += chunk.length;
+      this.sink.write(chunk);
+    }
+    if (moved > 0) this.#activity.lastMoved = performance.now();
+  }
+
+  #sourceEnded(ending: Stop): void {
+    if (this.#options.atEnd === "propagate") this.sink.end();
+    else if (this.#options.atEnd === "abort") this.sink.abort();
+    this.#drain({ tag: "ok", val: ending });
+  }
+
+  #sourceFailed(error: TlsErrorValue): void {
+    // A cut is passed on as a cut: the peer behind the sink must not take it for the end.
+    if (this.#options.atEnd !== "leave") this.sink.abort();
+    this.#settle({ tag: "err", val: error });
+  }
+
+  #sinkFailed(): void {
+    const state = this.sink.state();
+    this.#settle({ tag: "err", val: (state.tag === "failed" ? state.failure.tls : undefined) ?? { tag: "transport" } });
+  }
+
+  #drain(outcome: TransferOutcome): void {
+    this.#draining = outcome;
+    this.#step();
+  }
+
+  #settle(outcome: TransferOutcome): void {
+    if (this.#outcome !== undefined) return;
+    this.#outcome = outcome;
+    for (const stop of this.#stopListening) stop();
+    clearTimeout(this.#idle);
+    this.changed.notify();
+  }
+
+  /** One timer that looks when bytes last moved, in place of one that is set anew for each chunk. */
+  #watchIdle(): void {
+    const { idleTimeout } = this.#options;
+    if (idleTimeout === undefined || this.#outcome !== undefined) return;
+    const left = this.#activity.lastMoved + idleTimeout - performance.now();
+    if (left <= 0) {
+      if (this.#options.atEnd !== "leave") this.sink.abort();
+      this.cancel({ tag: "timeout" });
+      return;
+    }
+    this.#idle = setTimeout(() => this.#watchIdle(), Math.min(left, MAX_TIMER));
+  }
+}
+
+/** The longest delay that setTimeout takes. */
+const MAX_TIMER = 2 ** 31 - 1;

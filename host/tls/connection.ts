@@ -1,0 +1,745 @@
+import { type ClientHello, ClientHelloReader, parseClientHello } from "../../src/wire/client-hello.ts";
+import { HandshakeReader } from "../../src/wire/handshake.ts";
+import { RecordReader } from "../../src/wire/record.ts";
+import { sameHello } from "../../src/wire/same-hello.ts";
+import type { ServerName } from "../../src/wire/server-name.ts";
+import { TlsWireError } from "../../src/wire/wire-error.ts";
+import type { KeyPair } from "../identity/private-identity.ts";
+import { PublicChain } from "../identity/public-identity.ts";
+import { alertFor, verdict } from "../identity/verdict.ts";
+import { ByteQueue } from "../io/byte-queue.ts";
+import { Signal } from "../io/signal.ts";
+import type { CertificateError, Ending, IoFailure, Sink, Source, SourceState, TlsErrorValue } from "../io/source.ts";
+import { Alert, plaintextAlert, receivedAlert, sealedAlert, trafficSecret } from "./alert.ts";
+import { answerHello } from "./answer.ts";
+import { secureContext } from "./context-cache.ts";
+import { FlightGate } from "./flight-gate.ts";
+import { HandshakeWatch } from "./handshake-watch.ts";
+import { hasRoom, JsTransport } from "./js-transport.ts";
+import { type NodeTls, startNodeTls } from "./node-tls.ts";
+import { canSuspend, type Effect, type Event, feeds, initial, type Phase, type Plan, pointsPassed, step } from "./phase.ts";
+import { alpnWire, defaultSettings, type Settings, TLS13 } from "./settings.ts";
+import type { TlsHost } from "./tls-host.ts";
+import { suiteByName } from "./wire-names.ts";
+
+/** Bytes that each stream may hold between its two ends. */
+const WINDOW = 256 * 1024;
+
+/** What was negotiated, as `sallyport:tls/connection.connection-info`. */
+export interface ConnectionInfo {
+  protocolVersion: number;
+  cipherSuite: number;
+  alpnId: Uint8Array | undefined;
+  group: number | undefined;
+  sessionReused: boolean;
+  overridden: CertificateError[];
+}
+
+/** The peer as it was judged. */
+export interface Peer {
+  chain: PublicChain | undefined;
+  verdict: CertificateError[];
+}
+
+/** Whom a client talks to. */
+export interface Target {
+  server: ServerName;
+  /** The same as text. */
+  name: string;
+  /** For SNI: DNS names only. */
+  sni: string | undefined;
+}
+
+export type Outcome = { tag: "ok"; val: Ending } | { tag: "err"; val: TlsErrorValue };
+
+/**
+ * One TLS connection, client or server: four streams around node:tls. What may happen when is decided by `phase`; here is
+ * how it happens. It knows nothing of the WIT and of handles.
+ */
+export class TlsConnection {
+  /** Notified at every change of phase and outcome. */
+  readonly changed = new Signal();
+  readonly settings: Settings = defaultSettings();
+  readonly plan: Plan;
+  readonly target: Target | undefined;
+  readonly #host: TlsHost;
+
+  #phase: Phase = initial;
+  #outcome: Outcome | undefined;
+  #detail: string | undefined;
+
+  readonly #inbound = new ByteQueue();
+  #transportEnded = false;
+  #pumping = false;
+  readonly #outbound = new ByteQueue();
+  #outboundEnded = false;
+  #publicInputDropped = false;
+  readonly #publicInputChanged = new Signal();
+  readonly #publicOutputChanged = new Signal();
+
+  readonly #toWrite = new ByteQueue();
+  #outputClosed = false;
+  readonly #privateOutputChanged = new Signal();
+  readonly #toRead = new ByteQueue();
+  #readPaused = false;
+  #privateInputDropped = false;
+  #ending: SourceState = { tag: "open" };
+  readonly #privateInputChanged = new Signal();
+
+  #node: NodeTls | undefined;
+  #transport: JsTransport | undefined;
+  #gate = new FlightGate("none");
+  #watch = new HandshakeWatch();
+  #retry: { records: RecordReader; handshake: HandshakeReader } | undefined;
+  #secret: Uint8Array | undefined;
+  #timer: NodeJS.Timeout | undefined;
+
+  #helloReader: ClientHelloReader | undefined;
+  #hello: ClientHello | undefined;
+  #identity: KeyPair | undefined;
+  #alpn: Uint8Array | undefined;
+  #peer: Peer | undefined;
+  #overridden: CertificateError[] = [];
+  #sessionKey = "";
+  /** Streams that the host moves by itself: they keep the connection alive when the guest drops its handle. */
+  #forwarded = 0;
+  #isCounted = true;
+  #handleDropped = false;
+
+  constructor(host: TlsHost, plan: Plan, target?: Target) {
+    this.#host = host;
+    this.plan = plan;
+    this.target = target;
+    host.connectionOpened();
+  }
+
+  get phase(): Phase {
+    return this.#phase;
+  }
+
+  get outcome(): Outcome | undefined {
+    return this.#outcome;
+  }
+
+  /** For people: why it failed. */
+  get detail(): string | undefined {
+    return this.#detail;
+  }
+
+  get hello(): ClientHello | undefined {
+    return this.#hello;
+  }
+
+  get peer(): Peer | undefined {
+    return this.#peer;
+  }
+
+  /** The identity that was presented, or that a client was configured with. */
+  get localIdentity(): KeyPair | undefined {
+    return this.#identity;
+  }
+
+  get canSuspend(): boolean {
+    return canSuspend(this.#phase);
+  }
+
+  get pointsPassed(): boolean {
+    return pointsPassed(this.#phase);
+  }
+
+  /** Begin. @returns false if it was begun before */
+  start(): boolean {
+    return this.#dispatch({ tag: "start" });
+  }
+
+  /** The guest takes the suspension of the point that is reached. @returns false if there is none to take */
+  suspend(): boolean {
+    return this.#dispatch({ tag: "suspend" });
+  }
+
+  /** Go on from the point. Afterwards `outcome` tells if that ended the connection. @returns false if it is not suspended */
+  resume(overridden: CertificateError[]): boolean {
+    const verdict = this.#peer?.verdict ?? [];
+    const isOverridden = verdict.length > 0 && verdict.every((error) => overridden.includes(error));
+    if (this.#phase.tag === "held" && this.#phase.at === "verify" && isOverridden) this.#overridden = verdict;
+    return this.#dispatch({ tag: "resume", overridden: isOverridden });
+  }
+
+  /** End with this fatal alert. @returns false if the connection has ended, or has not begun */
+  abort(description: number): boolean {
+    if (this.#phase.tag === "ended" || this.#phase.tag === "constructed") return false;
+    const sent = this.#sealAlert(description);
+    this.#fail(
+      { tag: "alert-sent", val: description },
+      sent ? "aborted by the guest" : "aborted by the guest; no alert could be sent in this phase",
+      sent,
+    );
+    return true;
+  }
+
+  /** No more application data from us: what was written, then close_notify. */
+  closeOutput(): void {
+    if (this.#outputClosed) return;
+    this.#outputClosed = true;
+    if (this.#phase.tag === "established" && this.#toWrite.length === 0) this.#node?.end();
+    this.#privateOutputChanged.notify();
+  }
+
+  /** The guest dropped its handle: the connection ends with it, unless the host is moving its bytes. */
+  dropHandle(): void {
+    this.#handleDropped = true;
+    this.#endIfUnowned();
+  }
+
+  /** As `StreamOwner`. */
+  streamForwarded(): void {
+    this.#forwarded++;
+  }
+
+  /** As `StreamOwner`. */
+  streamReturned(): void {
+    this.#forwarded--;
+    this.#endIfUnowned();
+  }
+
+  #endIfUnowned(): void {
+    if (!this.#handleDropped || this.#forwarded > 0 || this.#phase.tag === "ended") return;
+    this.#fail({ tag: "closed" }, "the connection was dropped", undefined);
+  }
+
+  /** What was negotiated; none before the handshake is done on our side. */
+  info(): ConnectionInfo | undefined {
+    const node = this.#node;
+    if (node === undefined || !this.#isFinished || node.protocol === undefined) return undefined;
+    return {
+      protocolVersion: this.#watch.serverHello?.version ?? (node.protocol === "TLSv1.3" ? TLS13 : 0x0303),
+      cipherSuite: this.#watch.serverHello?.cipherSuite ?? suiteByName(node.cipher ?? "") ?? 0,
+      alpnId: this.#negotiatedAlpn(node),
+      group: this.#watch.group,
+      sessionReused: node.isSessionReused,
+      overridden: this.#overridden,
+    };
+  }
+
+  /** Whether a TLS 1.2 handshake used the extended master secret (RFC 7627). */
+  get hasExtendedMasterSecret(): boolean {
+    return this.#watch.serverHello?.hasExtendedMasterSecret === true;
+  }
+
+  /** Keying material. Only while established. */
+  exportKeyingMaterial(length: number, label: string, context: Uint8Array | undefined): Uint8Array | undefined {
+    return this.#phase.tag === "established" ? this.#node?.exportKeyingMaterial(length, label, context) : undefined;
+  }
+
+  // The four streams.
+
+  /** What goes to the network. */
+  readonly publicInput: Source = {
+    owner: this,
+    changed: this.#publicInputChanged,
+    available: () => this.#outbound.length,
+    state: () => (this.#outboundEnded ? { tag: "ended", ending: "authenticated" } : { tag: "open" }),
+    read: (max) => this.#sent(this.#outbound.take(max)),
+    readChunk: (max) => this.#sent(this.#outbound.shift(max)),
+    close: () => {
+      this.#publicInputDropped = true;
+      this.#outbound.clear();
+      this.#transport?.drained();
+    },
+  };
+
+  #sent(bytes: Uint8Array): Uint8Array {
+    if (bytes.length > 0) this.#transport?.drained();
+    return bytes;
+  }
+
+  /** What came from the network. */
+  readonly publicOutput: Sink = {
+    owner: this,
+    changed: this.#publicOutputChanged,
+    capacity: () => (this.#phase.tag === "ended" || this.#transportEnded ? 0 : Math.max(0, WINDOW - this.#inbound.length)),
+    pending: () => 0,
+    state: () => (this.#phase.tag === "ended" || this.#transportEnded ? { tag: "closed" } : { tag: "open" }),
+    write: (bytes) => {
+      this.#inbound.push(bytes);
+      this.#pump();
+    },
+    end: () => {
+      if (this.#transportEnded) return;
+      this.#transportEnded = true;
+      this.#publicOutputChanged.notify();
+      this.#pump();
+    },
+    abort: () => this.#fail({ tag: "transport" }, "the transport failed", undefined),
+  };
+
+  /** Application data to the peer. */
+  readonly privateOutput: Sink = {
+    owner: this,
+    changed: this.#privateOutputChanged,
+    capacity: () => {
+      if (this.#phase.tag === "constructed" || this.#phase.tag === "ended" || this.#outputClosed) return 0;
+      return Math.max(0, WINDOW - this.#toWrite.length - (this.#node?.pending ?? 0));
+    },
+    pending: () => this.#toWrite.length + (this.#node?.pending ?? 0),
+    state: () => {
+      if (this.#outcome?.tag === "err" && this.#phase.tag === "ended") return { tag: "failed", failure: this.#failure(this.#outcome.val) };
+      return this.#outputClosed || this.#phase.tag === "ended" ? { tag: "closed" } : { tag: "open" };
+    },
+    write: (bytes) => {
+      if (this.#phase.tag === "established" && this.#node !== undefined) this.#encrypt(this.#node, bytes);
+      else this.#toWrite.push(bytes);
+    },
+    end: () => this.closeOutput(),
+    abort: () => this.#fail({ tag: "transport" }, "cut by the forwarder", undefined),
+  };
+
+  /** Application data from the peer. */
+  readonly privateInput: Source = {
+    owner: this,
+    changed: this.#privateInputChanged,
+    available: () => (this.#phase.tag === "established" || this.#phase.tag === "ended" ? this.#toRead.length : 0),
+    state: () => this.#ending,
+    read: (max) => this.#delivered(this.#toRead.take(max)),
+    readChunk: (max) => this.#delivered(this.#toRead.shift(max)),
+    close: () => {
+      this.#privateInputDropped = true;
+      this.#toRead.clear();
+      this.#flow();
+    },
+  };
+
+  #delivered(bytes: Uint8Array): Uint8Array {
+    if (bytes.length > 0) this.#flow();
+    return bytes;
+  }
+
+  #flow(): void {
+    if (!this.#readPaused || this.#toRead.length >= WINDOW / 2) return;
+    this.#readPaused = false;
+    this.#node?.resume();
+  }
+
+  // Events and effects.
+
+  #dispatch(event: Event): boolean {
+    const next = step(this.#phase, event, this.plan);
+    if (next === undefined) return false;
+    this.#phase = next.phase;
+    for (const effect of next.effects) this.#carryOut(effect);
+    this.#watchTime();
+    this.changed.notify();
+    this.#privateOutputChanged.notify();
+    this.#pump();
+    return true;
+  }
+
+  #carryOut(effect: Effect): void {
+    switch (effect) {
+      case "connect":
+        return this.#connect();
+      case "answer":
+        return this.#answer();
+      case "release":
+        for (const bytes of this.#gate.release()) this.#send(bytes);
+        return;
+      case "refuse":
+        return this.#refuse();
+      case "open":
+        return this.#open();
+    }
+  }
+
+  #connect(): void {
+    const { settings } = this;
+    this.#identity = settings.identities[0];
+    this.#gate = new FlightGate("client");
+    const anchors = settings.anchors ?? this.#host.anchors;
+    const verifies = this.plan.points.has("verify");
+    const sessions = settings.useSessions && !verifies;
+    const alpn = settings.alpnIds.length === 0 ? undefined : alpnWire(settings.alpnIds);
+    this.#sessionKey = [
+      this.target!.name,
+      settings.names.map((name) => (name.tag === "dns" ? name.name : name.text)).join(","),
+      anchors.id,
+      settings.identities.map((identity) => identity.id).join(","),
+      Buffer.from(alpn ?? []).toString("hex"),
+      settings.minimumVersion,
+      settings.maximumVersion,
+    ].join("|");
+    this.#startNode(
+      secureContext("client", settings, settings.identities, anchors),
+      { alpn, session: sessions ? this.#host.sessions.take(this.#sessionKey) : undefined, requestCertificate: true },
+      sessions,
+    );
+  }
+
+  #answer(): void {
+    const answer = answerHello(this.#hello!, this.settings);
+    if (answer.tag === "refuse") {
+      this.#fail({ tag: "alert-sent", val: answer.alert }, answer.detail, plaintextAlert(answer.alert));
+      return;
+    }
+    this.#identity = answer.identity;
+    this.#alpn = answer.alpnId;
+    const verifies = this.settings.clientCertificate !== "none";
+    this.#gate = new FlightGate(verifies ? "server" : "none");
+    const context = secureContext("server", this.settings, [answer.identity], verifies ? this.settings.anchors : undefined);
+    const alpn = answer.alpnId === undefined ? undefined : alpnWire([answer.alpnId]);
+    this.#startNode(context, { alpn, session: undefined, requestCertificate: verifies }, false);
+    this.#inbound.unshift(this.#helloReader!.received());
+    this.#helloReader = undefined;
+    this.#dispatch({ tag: "answered", verifies });
+  }
+
+  #startNode(
+    context: ReturnType<typeof secureContext>,
+    options: { alpn: Uint8Array | undefined; session: Buffer | undefined; requestCertificate: boolean },
+    keepSessions: boolean,
+  ): void {
+    const { role } = this.plan;
+    const transport = new JsTransport(
+      { wrote: (bytes) => this.#wrote(bytes), flowing: () => this.#pump(), ended: () => this.#endOutbound() },
+      () => this.#publicInputDropped || hasRoom(this.#outbound),
+    );
+    this.#transport = transport;
+    const secretLabel = role === "client" ? "CLIENT_HANDSHAKE_TRAFFIC_SECRET" : "SERVER_TRAFFIC_SECRET_0";
+    this.#node = startNodeTls(
+      transport,
+      { role, context, serverName: this.target?.sni, ...options },
+      {
+        finished: () => this.#finished(),
+        data: (bytes) => this.#decrypted(bytes),
+        closeNotify: () => this.#settle({ tag: "ended", ending: "authenticated" }),
+        failed: (code) => this.#tlsFailed(code),
+        ...(keepSessions ? { session: (session: Buffer) => this.#host.sessions.put(this.#sessionKey, session) } : {}),
+        ...(options.requestCertificate
+          ? {
+              keyLog: (line: string) => {
+                const entry = trafficSecret(line);
+                if (entry?.label === secretLabel) this.#secret = entry.secret;
+              },
+            }
+          : {}),
+      },
+    );
+  }
+
+  /** Ciphertext from node:tls. */
+  #wrote(bytes: Uint8Array): void {
+    if (this.#phase.tag === "ended") return;
+    if (this.#phase.tag === "established") return this.#send(bytes);
+    if (this.plan.role === "server" && !this.#watch.settled) {
+      this.#watch.push(bytes);
+      if ((this.#watch.serverHello?.version ?? 0) >= TLS13) this.#gate.expectTls13();
+      if (this.#watch.isRetrying) this.#retry ??= { records: new RecordReader(), handshake: new HandshakeReader() };
+    }
+    const wasHolding = this.#gate.isHolding;
+    for (const chunk of this.#gate.push(bytes)) this.#send(chunk);
+    // The TLS library is on the stack; it is asked about the peer when it is not.
+    if (!wasHolding && this.#gate.isHolding) queueMicrotask(() => this.#judge());
+  }
+
+  #send(bytes: Uint8Array): void {
+    if (this.#publicInputDropped) return;
+    this.#outbound.push(bytes);
+    this.#publicInputChanged.notify();
+  }
+
+  #endOutbound(): void {
+    if (this.#outboundEnded) return;
+    this.#outboundEnded = true;
+    this.#publicInputChanged.notify();
+    this.#finishIfOver();
+  }
+
+  /** Both directions have ended as they should: nothing is left to do but to read what is buffered. */
+  #finishIfOver(): void {
+    if (this.#phase.tag !== "established" || this.#ending.tag === "open" || !this.#outboundEnded) return;
+    this.#phase = { tag: "ended" };
+    this.#release();
+  }
+
+  /** Give back everything that only a live connection needs. */
+  #release(): void {
+    this.#inbound.clear();
+    this.#toWrite.clear();
+    this.#secret = undefined;
+    this.#helloReader = undefined;
+    clearTimeout(this.#timer);
+    this.#endOutbound();
+    this.#transport?.detach();
+    this.#node?.destroy();
+    if (this.#isCounted) this.#host.connectionClosed();
+    this.#isCounted = false;
+    this.changed.notify();
+    this.#publicOutputChanged.notify();
+    this.#privateOutputChanged.notify();
+    this.#privateInputChanged.notify();
+  }
+
+  get #isFinished(): boolean {
+    const phase = this.#phase;
+    return (
+      phase.tag === "established" ||
+      ((phase.tag === "handshaking" || phase.tag === "held") && phase.finished) ||
+      (phase.tag === "ended" && this.#wasFinished)
+    );
+  }
+  #wasFinished = false;
+
+  /** The handshake is done on our side. */
+  #finished(): void {
+    this.#wasFinished = true;
+    const verifiesLate = this.plan.role === "server" && this.#phase.tag === "handshaking" && !this.#phase.verified;
+    // TLS 1.3: the client's certificate is known only now, and nothing of ours may follow before it was judged.
+    if (verifiesLate) this.#gate.holdAll();
+    this.#dispatch({ tag: "finished" });
+    if (verifiesLate) this.#judge();
+    else if (this.plan.role === "client" && this.#node?.isSessionReused === true) this.#dispatch({ tag: "not-shown" });
+  }
+
+  /** The peer is known: form the verdict. */
+  #judge(): void {
+    const node = this.#node;
+    if (node === undefined || this.#phase.tag !== "handshaking" || this.#phase.verified) return;
+    if (node.isSessionReused) {
+      this.#dispatch({ tag: "not-shown" });
+      return;
+    }
+    const certificates = node.peerChain();
+    const chain = certificates.length === 0 ? undefined : new PublicChain(certificates);
+    const isClient = this.plan.role === "client";
+    const mayBeAbsent = !isClient && this.settings.clientCertificate === "optional";
+    const faults =
+      chain === undefined && mayBeAbsent
+        ? []
+        : verdict({
+            verifyError: node.verifyError(),
+            chain,
+            peer: isClient ? "server" : "client",
+            names: isClient ? this.#names : [],
+            anchors: this.settings.anchors ?? this.#host.anchors,
+            now: BigInt(Math.floor(Date.now() / 1000)),
+          });
+    this.#peer = { chain, verdict: faults };
+    this.#dispatch({ tag: "judged", acceptable: faults.length === 0 });
+  }
+
+  /** The names one of which a server's leaf must cover. */
+  get #names(): readonly ServerName[] {
+    if (this.settings.names.length > 0) return this.settings.names;
+    return this.target === undefined ? [] : [this.target.server];
+  }
+
+  #refuse(): void {
+    const reason = this.#peer!.verdict[0]!;
+    // certificate_required is of TLS 1.3 (RFC 8446, section 6.2); before it, handshake_failure said as much.
+    const isTls12 = (this.#watch.serverHello?.version ?? TLS13) < TLS13;
+    const alert = isTls12 && reason === "none-presented" ? Alert.handshakeFailure : alertFor(reason);
+    // The phase has already ended: seal before anything is torn down.
+    this.#fail(
+      { tag: "certificate", val: reason },
+      `the peer's certificate was refused: ${this.#peer!.verdict.join(", ")}`,
+      this.#sealAlert(alert),
+    );
+  }
+
+  #open(): void {
+    for (const bytes of this.#gate.release()) this.#send(bytes);
+    this.#secret = undefined;
+    const node = this.#node!;
+    for (let bytes = this.#toWrite.shift(); bytes.length > 0; bytes = this.#toWrite.shift()) this.#encrypt(node, bytes);
+    if (this.#outputClosed) node.end();
+    node.open();
+  }
+
+  #encrypt(node: NodeTls, bytes: Uint8Array): void {
+    node.write(bytes, () => this.#privateOutputChanged.notify());
+  }
+
+  #decrypted(bytes: Uint8Array): void {
+    if (this.#privateInputDropped) return;
+    this.#toRead.push(bytes);
+    if (this.#toRead.length >= WINDOW && !this.#readPaused) {
+      this.#readPaused = true;
+      this.#node?.pause();
+    }
+    this.#privateInputChanged.notify();
+  }
+
+  // Bytes from the network.
+
+  #pump(): void {
+    if (this.#pumping) return;
+    this.#pumping = true;
+    const before = this.#inbound.length;
+    try {
+      while (this.#inbound.length > 0 && this.#feedOne());
+    } finally {
+      this.#pumping = false;
+    }
+    if (this.#inbound.length < before) this.#publicOutputChanged.notify();
+    if (this.#transportEnded && this.#inbound.length === 0) this.#transportIsOver();
+  }
+
+  /** Hand the next chunk on. @returns false if nothing takes it now */
+  #feedOne(): boolean {
+    if (this.#phase.tag === "awaiting-hello") {
+      this.#readHello(this.#inbound.shift());
+      return true;
+    }
+    if (!feeds(this.#phase) || this.#transport?.isFlowing !== true) return false;
+    const bytes = this.#inbound.shift();
+    if (this.#phase.tag === "handshaking" && !this.#inspect(bytes)) return false;
+    this.#transport.deliver(bytes);
+    return true;
+  }
+
+  #readHello(bytes: Uint8Array): void {
+    try {
+      const hello = (this.#helloReader ??= new ClientHelloReader()).push(bytes);
+      if (hello === "more") return;
+      this.#hello = hello;
+      this.#dispatch({ tag: "hello" });
+    } catch (error) {
+      this.#badWire(error);
+    }
+  }
+
+  /** Read along during the handshake. @returns false if the connection failed over it */
+  #inspect(bytes: Uint8Array): boolean {
+    try {
+      if (this.plan.role === "client") this.#watch.push(bytes);
+      else if (this.#retry !== undefined) this.#readSecondHello(this.#retry, bytes);
+      return true;
+    } catch (error) {
+      this.#badWire(error);
+      return false;
+    }
+  }
+
+  /** After a HelloRetryRequest: the TLS library does not check that the second hello is the first again. */
+  #readSecondHello({ records, handshake }: { records: RecordReader; handshake: HandshakeReader }, bytes: Uint8Array): void {
+    records.push(bytes);
+    for (let record = records.next(); record !== undefined; record = records.next()) {
+      if (record.contentType === 20) continue;
+      handshake.push(record);
+      const message = handshake.next();
+      if (message === undefined) continue;
+      this.#retry = undefined;
+      const difference = sameHello(this.#hello!, parseClientHello(message.bytes));
+      if (difference !== undefined)
+        throw new TlsWireError("illegal-parameter", Alert.illegalParameter, `the second client hello changed its ${difference}`);
+      return;
+    }
+  }
+
+  #badWire(error: unknown): void {
+    if (!(error instanceof TlsWireError)) throw error;
+    const value: TlsErrorValue = error.code === "not-tls" ? { tag: "protocol" } : { tag: "alert-sent", val: error.alert };
+    // In TLS 1.3 a server's alert after its hello would have to be sealed; a HelloRetryRequest is before that.
+    this.#fail(value, error.message, this.#gate.isHolding ? undefined : plaintextAlert(error.alert));
+  }
+
+  #transportIsOver(): void {
+    switch (this.#phase.tag) {
+      case "awaiting-hello":
+      case "handshaking":
+        this.#fail({ tag: "truncated" }, "the peer closed the connection during the handshake", undefined);
+        return;
+      case "established":
+        if (this.#ending.tag !== "open" || this.#node === undefined || this.#node.isInboundClosed) return;
+        for (const bytes of this.#node.drain()) if (!this.#privateInputDropped) this.#toRead.push(bytes);
+        this.#settle(
+          this.settings.truncation === "tolerate"
+            ? { tag: "ended", ending: "truncated", tolerated: true }
+            : { tag: "failed", failure: { message: "the transport ended without close_notify", tls: { tag: "truncated" } } },
+        );
+        return;
+      case "constructed":
+      case "held":
+      case "ended":
+        return;
+    }
+  }
+
+  /** The inbound side of an established connection is over. */
+  #settle(state: SourceState): void {
+    if (this.#ending.tag !== "open") return;
+    this.#ending = state;
+    this.#outcome ??= { tag: "ok", val: state.tag === "ended" ? state.ending : "truncated" };
+    this.changed.notify();
+    this.#privateInputChanged.notify();
+    this.#finishIfOver();
+  }
+
+  // Failing.
+
+  #tlsFailed(code: string): void {
+    if (this.#phase.tag === "ended") return;
+    if (code === "ECONNRESET") return this.#fail({ tag: "truncated" }, "the peer closed the connection during the handshake", undefined);
+    // Before our Finished exists all that can be withheld is the alert that says why it never will.
+    if (!this.#wasFinished && this.#gate.isHolding && this.plan.role === "client")
+      for (const bytes of this.#gate.release()) this.#send(bytes);
+    const received = receivedAlert(code);
+    const sent = this.#gate.sentAlert;
+    const value: TlsErrorValue =
+      received !== undefined
+        ? { tag: "alert-received", val: received }
+        : sent !== undefined
+          ? { tag: "alert-sent", val: sent }
+          : { tag: "protocol" };
+    this.#fail(value, `the TLS library reports ${code}`, undefined);
+  }
+
+  #fail(error: TlsErrorValue, detail: string, lastBytes: Uint8Array | undefined): void {
+    if (this.#outcome?.tag === "err") return;
+    this.#gate.discard();
+    if (lastBytes !== undefined) this.#send(lastBytes);
+    this.#phase = { tag: "ended" };
+    if (this.#outcome === undefined || error.tag !== "closed") this.#outcome = { tag: "err", val: error };
+    this.#detail = detail;
+    if (this.#ending.tag === "open") this.#ending = { tag: "failed", failure: this.#failure(error) };
+    this.#release();
+  }
+
+  #failure(error: TlsErrorValue): IoFailure {
+    return { message: this.#detail ?? error.tag, tls: error };
+  }
+
+  /** The alert as bytes that the peer can read in this phase, or `undefined` where this host cannot make any. */
+  #sealAlert(description: number): Uint8Array | undefined {
+    const hello = this.#watch.serverHello;
+    const started = this.#node !== undefined;
+    if (!started) return this.plan.role === "server" ? plaintextAlert(description) : undefined;
+    if (!this.#gate.isHolding && !this.#wasFinished) return undefined;
+    if (hello === undefined) return undefined;
+    if (hello.version < TLS13) return this.#gate.isHolding ? plaintextAlert(description) : undefined;
+    return this.#secret === undefined ? undefined : sealedAlert(hello.cipherSuite, this.#secret, description);
+  }
+
+  /** The handshake has to get on while it is the peer's turn. */
+  #watchTime(): void {
+    const waits = this.#phase.tag === "awaiting-hello" || this.#phase.tag === "handshaking";
+    if (!waits) {
+      clearTimeout(this.#timer);
+      this.#timer = undefined;
+      return;
+    }
+    this.#timer ??= setTimeout(
+      () => this.#fail({ tag: "timeout" }, `the handshake was not done within ${this.#host.handshakeTimeout} ms`, undefined),
+      this.#host.handshakeTimeout,
+    );
+  }
+
+  #negotiatedAlpn(node: NodeTls): Uint8Array | undefined {
+    if (this.plan.role === "server") return this.#alpn;
+    const negotiated = node.alpn;
+    return negotiated === undefined
+      ? undefined
+      : this.settings.alpnIds.find(
+          (id) => Buffer.from(id).toString("latin1") === negotiated || Buffer.from(id).toString("utf8") === negotiated,
+        );
+  }
+}

@@ -1,0 +1,57 @@
+import type { KeyPair } from "../identity/private-identity.ts";
+import type { AnchorSet } from "../identity/trust-anchors.ts";
+import type { CertificateError } from "../io/source.ts";
+import { SessionStore } from "./session-store.ts";
+
+/** What the embedder grants and sets for the TLS of one instance. */
+export interface TlsOptions {
+  /** Identities that the guest may open by name. */
+  identities: Map<string, KeyPair>;
+  /** What peers are verified against unless the guest names anchors. */
+  anchors: AnchorSet;
+  /** Verdicts that the guest may override, by server name. */
+  allowInvalid: Map<string, Set<CertificateError>>;
+  /** How long a peer may leave a handshake unfinished, in milliseconds. */
+  handshakeTimeout: number;
+  /** Live connections at most. */
+  maxConnections: number;
+  /** Whether node:tls may be given the socket itself where nothing is lost by it. */
+  attach: boolean;
+  /** Told when a guest wanted to go on with a peer that was not granted: server name and verdict. */
+  onRefusal?: (serverName: string | undefined, verdict: CertificateError[]) => void;
+}
+
+/** The TLS side of one instance: what its connections share. */
+export class TlsHost {
+  readonly sessions = new SessionStore();
+  readonly options: TlsOptions;
+  #connections = 0;
+
+  constructor(options: TlsOptions) {
+    this.options = options;
+  }
+
+  get anchors(): AnchorSet {
+    return this.options.anchors;
+  }
+
+  get handshakeTimeout(): number {
+    return this.options.handshakeTimeout;
+  }
+
+  get isFull(): boolean {
+    return this.#connections >= this.options.maxConnections;
+  }
+
+  get connections(): number {
+    return this.#connections;
+  }
+
+  connectionOpened(): void {
+    this.#connections++;
+  }
+
+  connectionClosed(): void {
+    this.#connections--;
+  }
+}
