@@ -57,7 +57,7 @@ function walk(chain: PublicChain, anchors: AnchorSet, faults: Set<CertificateErr
   const unused = new Set(chain.certificates.slice(1));
   const path = [chain.leaf];
   for (let current = chain.leaf; !anchors.has(current);) {
-    const named = [...anchors.issuersOf(current), ...[...unused].filter((candidate) => current.checkIssued(candidate))];
+    const named = [...anchors.parsed, ...unused].filter((candidate) => mayHaveIssued(current, candidate));
     const signed = named.find((candidate) => isSignedBy(current, candidate));
     const issuer = signed ?? named[0];
     if (issuer === undefined || path.length > MAX_PATH) {
@@ -74,6 +74,12 @@ function walk(chain: PublicChain, anchors: AnchorSet, faults: Set<CertificateErr
     current = issuer;
   }
   return path;
+}
+
+/** Node's check also wants the key usage of an authority, whose lack is a fault to be named and not a missing issuer. */
+function mayHaveIssued(certificate: X509Certificate, candidate: X509Certificate): boolean {
+  if (certificate.checkIssued(candidate)) return true;
+  return certificate.issuer === candidate.subject && isSignedBy(certificate, candidate);
 }
 
 function isSignedBy(certificate: X509Certificate, issuer: X509Certificate): boolean {

@@ -22,7 +22,7 @@ export type IdentityClasses = ReturnType<typeof identityClasses>;
  * against these very classes, so objects of the base classes would not pass.
  */
 export function identityClasses(context: IdentityContext) {
-  const { ledger, identities, hostAnchors } = context;
+  const { ledger, identities } = context;
   const limit = new HoldingLimit(MAX_HELD);
   const hold = (bytes: number) => limit.hold(bytes) ?? forGuest(tooMuch);
 
@@ -85,12 +85,12 @@ export function identityClasses(context: IdentityContext) {
     }
 
     static host(): TrustAnchors {
-      return new TrustAnchors(hostAnchors);
+      return new TrustAnchors(context.hostAnchors);
     }
 
     /** @throws {WitError<IdentityErrorCode>} `bad-format`, `too-large` */
     static fromX509(certificates: Uint8Array[], includeHost: boolean, crls: Uint8Array[]): TrustAnchors {
-      const anchors = forGuest(() => AnchorSet.fromX509(certificates, crls, includeHost ? hostAnchors : undefined));
+      const anchors = forGuest(() => AnchorSet.fromX509(certificates, crls, includeHost ? context.hostAnchors : undefined));
       return new TrustAnchors(anchors, hold(anchors.ownSize));
     }
   }

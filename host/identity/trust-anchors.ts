@@ -93,15 +93,11 @@ export class AnchorSet {
 
   /** Whether this very certificate is an anchor. */
   has(certificate: X509Certificate): boolean {
-    return this.#parsed().some((anchor) => anchor.raw.equals(certificate.raw));
+    return this.parsed.some((anchor) => anchor.raw.equals(certificate.raw));
   }
 
-  /** Anchors that by their names and key identifiers may have issued a certificate. Signatures are not looked at. */
-  issuersOf(certificate: X509Certificate): X509Certificate[] {
-    return this.#parsed().filter((anchor) => certificate.checkIssued(anchor));
-  }
-
-  #parsed(): readonly X509Certificate[] {
+  /** All certificates, parsed by Node at first use. */
+  get parsed(): readonly X509Certificate[] {
     return (this.#x509 ??= this.certificates.map((der) => new X509Certificate(der)));
   }
 
