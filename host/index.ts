@@ -1,8 +1,13 @@
 import type { HostContext } from "./context.ts";
+import { forwardImports } from "./forward/imports.ts";
+import { identityClasses } from "./identity/identity-classes.ts";
 import { type InstanceLimits, Ledger } from "./io/ledger.ts";
 import { NetworkAccess, type OnRefusal } from "./net/access.ts";
 import { type GrantTexts, Grants } from "./net/grants.ts";
 import { NameLookup, type Resolver } from "./net/name-lookup.ts";
+import { type TlsGrants, tlsOptions } from "./tls/grants.ts";
+import { connectionImports } from "./tls/imports.ts";
+import { TlsHost } from "./tls/tls-host.ts";
 import { type CliOptions, cliImports } from "./wasi/cli.ts";
 import { clocksImports } from "./wasi/clocks.ts";
 import { type Preopen, filesystemImports } from "./wasi/filesystem.ts";
@@ -13,11 +18,15 @@ import { socketsImports } from "./wasi/sockets.ts";
 export { Exit } from "./wasi/cli.ts";
 export { PreopenError } from "./wasi/filesystem.ts";
 export { GrantError } from "./net/grants.ts";
+export { KeyFileError, loadAnchors, loadIdentity, parseIdentityOption } from "./identity/key-file.ts";
+export type { TlsGrants } from "./tls/grants.ts";
 
 /** What an instance is given. Everything is optional, and what is left out is not there. */
 export interface ImportsOptions extends CliOptions {
   /** What it may reach on the network, and where it may listen. Nothing by default. */
   grants?: GrantTexts;
+  /** What it may do with TLS. */
+  tls?: TlsGrants;
   /** Directories that it sees. */
   preopens?: readonly Preopen[];
   limits?: Partial<InstanceLimits>;
@@ -60,16 +69,34 @@ export function createImports(options: ImportsOptions = {}): Imports {
     ...cliImports(ledger, options),
     ...socketsImports(context),
     ...filesystemImports(context, options.preopens ?? []),
-    // TLS goes here: ...tlsImports(context)
+    ...tlsImports(context, options.tls ?? {}),
   };
   return { imports: withVersions(interfaces), ledger, dispose: () => ledger.close() };
+}
+
+function tlsImports({ ledger, onRefusal }: HostContext, grants: TlsGrants): Record<string, object> {
+  const tls = new TlsHost(tlsOptions(grants, onRefusal));
+  const identities = identityClasses({
+    ledger,
+    identities: tls.options.identities,
+    get hostAnchors() {
+      return tls.anchors;
+    },
+  });
+  return {
+    "sallyport:tls/types": {},
+    "sallyport:tls/identities": identities,
+    "sallyport:tls/connection": connectionImports({ ledger, tls, identities }),
+    "sallyport:tls/forward": forwardImports(ledger),
+  };
 }
 
 /** jco's emitted code asks without version, its declarations and other tools with one. */
 function withVersions(interfaces: Record<string, object>): Record<string, object> {
   const both: Record<string, object> = { ...interfaces };
-  for (const [name, it] of Object.entries(interfaces)) if (name.startsWith("wasi:")) both[`${name}@${WASI}`] = it;
+  for (const [name, it] of Object.entries(interfaces)) both[`${name}@${name.startsWith("wasi:") ? WASI : OURS}`] = it;
   return both;
 }
 
 const WASI = "0.2.12";
+const OURS = "0.1.0";

@@ -491,8 +491,10 @@ export class TlsConnection {
   /** The handshake is done on our side. */
   #finished(): void {
     this.#wasFinished = true;
-    const verifiesLate = this.plan.role === "server" && this.#phase.tag === "handshaking" && !this.#phase.verified;
-    // TLS 1.3: the client's certificate is known only now, and nothing of ours may follow before it was judged.
+    // In TLS 1.3 our flight has left before the client's certificate came: from here on nothing of ours may follow before it
+    // was judged. In TLS 1.2 our last flight is about to be written, and withheld.
+    const isTls13 = (this.#watch.serverHello?.version ?? 0) >= TLS13;
+    const verifiesLate = isTls13 && this.plan.role === "server" && this.#phase.tag === "handshaking" && !this.#phase.verified;
     if (verifiesLate) this.#gate.holdAll();
     this.#dispatch({ tag: "finished" });
     if (verifiesLate) this.#judge();
