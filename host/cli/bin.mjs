@@ -2,7 +2,7 @@
 // The program's entry, for whatever Node runs it: WebAssembly stack switching and type stripping need Node 26, and a
 // package that brings that version along is among the optional dependencies.
 import { spawn } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, lstatSync, readFileSync } from "node:fs";
 import * as nodeModule from "node:module";
 import { homedir } from "node:os";
 import { dirname, join } from "node:path";
@@ -27,7 +27,9 @@ async function start() {
 function enableCompileCache() {
   const base = process.env.XDG_CACHE_HOME || join(homedir(), ".cache");
   const folder = process.env.SALLYPORT_CACHE || join(base, "sallyport");
-  if (existsSync(folder)) nodeModule.enableCompileCache?.(join(folder, "compiled"));
+  const stats = lstatSync(folder, { throwIfNoEntry: false });
+  const own = stats?.isDirectory() && (process.getuid === undefined || stats.uid === process.getuid()) && (stats.mode & 0o022) === 0;
+  if (own) nodeModule.enableCompileCache(join(folder, "compiled"));
 }
 
 function restart() {

@@ -1,12 +1,9 @@
 import { readFile } from "node:fs/promises";
-import { CacheError, loadComponent } from "../component/cache.ts";
 import { UnusableError } from "../component/guest-thread.ts";
-import { type ComponentCode, compileComponent, type RunResult } from "../component/instance.ts";
-import { MemoryLimitError } from "../component/memory-limit.ts";
+import type { ComponentCode, RunResult } from "../component/instance.ts";
 import { type Supervised, supervise } from "../component/supervisor.ts";
-import { TranspileError } from "../component/transpile.ts";
-import { CommandError, exitCodes } from "./command.ts";
-import type { InstanceSettings } from "./instance-flags.ts";
+import { CommandError, exitCodes, type ParsedArguments } from "./command.ts";
+import { instanceSettings } from "./instance-settings.ts";
 
 /** How long a component may take to end after a first signal, in milliseconds. */
 const STOP_DEADLINE = 5000;
@@ -14,10 +11,15 @@ const STOP_DEADLINE = 5000;
 /**
  * Run a component from a file until it ends or a signal ends it.
  *
+ * @param parsed flags, `instanceFlags` among them
+ * @param options.args what the guest sees as its arguments, the program's name first
+ * @param options.restart whether a dead instance is followed by a new one
  * @returns the exit code that stands for how it ended
  * @throws {CommandError} when the file cannot be read or run
+ * @throws {UsageError} when a flag's value is not understood
  */
-export async function runFile(file: string, settings: InstanceSettings, options: { restart: boolean }): Promise<number> {
+export async function runFile(file: string, parsed: ParsedArguments, options: { args: string[]; restart: boolean }): Promise<number> {
+  const settings = instanceSettings(parsed, options.args);
   const code = loadFile(file, settings.memory);
   code.catch(() => {});
   const running = supervise({
@@ -41,10 +43,15 @@ export async function runFile(file: string, settings: InstanceSettings, options:
   }
 }
 
+/** Loaded late: the thread that will run the component starts while this one loads what reads the component. */
 async function loadFile(file: string, memory: number | undefined): Promise<ComponentCode> {
+  const reading = readFile(file);
+  reading.catch(() => {});
+  const { loadComponent } = await import("../component/cache.ts");
+  const { compileComponent } = await import("../component/instance.ts");
   let bytes: Uint8Array;
   try {
-    bytes = await readFile(file);
+    bytes = await reading;
   } catch (cause) {
     throw new CommandError(exitCodes.noInput, `cannot read ${file}: ${(cause as NodeJS.ErrnoException).code ?? String(cause)}`);
   }
@@ -99,12 +106,18 @@ export function describe(result: RunResult): string {
 }
 
 function asCommandError(cause: unknown): unknown {
-  if (cause instanceof CacheError) return new CommandError(exitCodes.cannotCreate, cause.message);
-  if (cause instanceof TranspileError || cause instanceof MemoryLimitError) return new CommandError(exitCodes.data, cause.message);
+  if (cause instanceof CommandError) return cause;
   if (cause instanceof WebAssembly.CompileError) return new CommandError(exitCodes.data, `the component is not valid: ${cause.message}`);
-  if (cause instanceof UnusableError) {
-    const code = cause.code === "ERR_SALLYPORT_COMPONENT" ? exitCodes.data : exitCodes.usage;
-    return new CommandError(code, cause.message);
-  }
-  return cause;
+  const { code, message } = cause as { code?: string; message: string };
+  if (code !== undefined && Object.hasOwn(exitCodeOfError, code)) return new CommandError(exitCodeOfError[code]!, message);
+  if (!(cause instanceof UnusableError)) return cause;
+  // Without a code of ours it is this host that failed; with one, a grant or a file that it names.
+  return new CommandError(code?.startsWith("ERR_SALLYPORT_") && code !== "ERR_SALLYPORT_HOST" ? exitCodes.usage : exitCodes.died, message);
 }
+
+const exitCodeOfError: Record<string, number> = {
+  ERR_SALLYPORT_CACHE: exitCodes.cannotCreate,
+  ERR_SALLYPORT_TRANSPILE: exitCodes.data,
+  ERR_SALLYPORT_MEMORY_LIMIT: exitCodes.data,
+  ERR_SALLYPORT_COMPONENT: exitCodes.data,
+};

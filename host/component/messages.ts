@@ -17,6 +17,8 @@ export interface WorkerData {
 /** From the supervisor to a worker. */
 export type ToWorker =
   | { tag: "start"; code: ComponentCode; options: InstanceOptions }
+  /** Nobody reads this output any more. */
+  | { tag: "output-closed"; output: "stdout" | "stderr" }
   /** End by yourself, now. */
   | { tag: "stop" };
 

@@ -1,5 +1,4 @@
 import { PassThrough, type Readable, type Writable } from "node:stream";
-import { finished } from "node:stream/promises";
 import { GuestThread, type ThreadOptions } from "./guest-thread.ts";
 import type { ComponentCode, RunResult } from "./instance.ts";
 import type { InstanceOptions } from "./messages.ts";
@@ -8,8 +7,8 @@ import type { InstanceOptions } from "./messages.ts";
 export interface SuperviseOptions {
   /** The component; may still be on its way from the cache while the first thread starts. */
   code: ComponentCode | Promise<ComponentCode>;
-  /** What its instances are granted. */
-  instance: InstanceOptions;
+  /** What its instances are granted; likewise. */
+  instance: InstanceOptions | Promise<InstanceOptions>;
   /** `inherit` (default): the standard streams of this process. `pipe`: the streams of the returned object. */
   stdio?: "inherit" | "pipe";
   /** How long a guest may keep its thread busy without a turn of the event loop, in milliseconds; 10,000 by default. */
@@ -79,7 +78,7 @@ class Supervisor {
   readonly #options: SuperviseOptions;
   readonly #stopped = new AbortController();
   readonly #deaths: number[] = [];
-  readonly #outputs: Promise<void>[] = [];
+  readonly #drained: Promise<unknown>[] = [];
   #current: GuestThread;
   #spare: GuestThread | undefined;
 
@@ -100,9 +99,9 @@ class Supervisor {
   }
 
   async #run(): Promise<RunResult> {
-    const code = await this.#options.code;
+    const [code, instance] = await Promise.all([this.#options.code, this.#options.instance]);
     for (;;) {
-      const running = this.#current.run(code, this.#options.instance);
+      const running = this.#current.run(code, instance);
       // Loading the host takes longer than a restart may, so the next thread is ready before it is needed.
       if (this.#options.restart) this.#spare ??= this.#newThread();
       const result = await running;
@@ -124,14 +123,12 @@ class Supervisor {
       inherit: pipes === undefined,
       watchdog: this.#options.watchdog ?? DEFAULT_WATCHDOG,
       stdin: () => pipes?.stdin ?? process.stdin,
+      stdout: pipes?.stdout ?? outputOf(process.stdout),
+      stderr: pipes?.stderr ?? outputOf(process.stderr),
       onRefusal: this.#options.onRefusal ?? ((line) => process.stderr.write(`${line}\n`)),
     };
     const thread = new GuestThread(options);
-    if (pipes !== undefined) {
-      thread.stdout.pipe(pipes.stdout, { end: false });
-      thread.stderr.pipe(pipes.stderr, { end: false });
-      this.#outputs.push(finished(thread.stdout), finished(thread.stderr));
-    }
+    this.#drained.push(thread.drained);
     return thread;
   }
 
@@ -150,9 +147,18 @@ class Supervisor {
     this.#current.terminate();
     this.pipes?.stdin.destroy();
     // What a reader has not taken yet is still on its way through the pipes.
-    void Promise.allSettled(this.#outputs).then(() => {
+    void Promise.all(this.#drained).then(() => {
       this.pipes?.stdout.end();
       this.pipes?.stderr.end();
     });
   }
+}
+
+const outputs = new WeakSet<Writable>();
+
+/** A standard stream of the process whose reader may go away: that is the guest's affair, and no reason to crash. */
+function outputOf(stream: Writable): Writable {
+  if (!outputs.has(stream)) stream.on("error", () => {});
+  outputs.add(stream);
+  return stream;
 }

@@ -16,6 +16,7 @@ let ended = false;
 
 // Also what keeps the thread alive while the guest waits for something that may never come.
 let onBeat = () => {};
+Atomics.store(beats, 0, 1);
 setInterval(() => {
   Atomics.add(beats, 0, 1);
   onBeat();
@@ -23,6 +24,7 @@ setInterval(() => {
 
 port.on("message", (message: ToWorker) => {
   if (message.tag === "start") void start(message);
+  else if (message.tag === "output-closed") stdio[message.output].destroy();
   else void end({ tag: "stopped" });
 });
 

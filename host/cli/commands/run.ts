@@ -1,5 +1,5 @@
 import { type Command, parseCommandLine, UsageError } from "../command.ts";
-import { instanceFlags, instanceFlagsHelp, instanceSettings } from "../instance-flags.ts";
+import { instanceFlags, instanceFlagsHelp } from "../instance-flags.ts";
 import { runFile } from "../run-file.ts";
 
 export const command: Command = {
@@ -23,7 +23,6 @@ Examples:
     const [file, ...surplus] = parsed.operands;
     if (file === undefined) throw new UsageError("run takes the component to run");
     if (surplus.length > 0) throw new UsageError(`${JSON.stringify(surplus[0])}: put the component's own arguments after --`);
-    const settings = instanceSettings(parsed, [file, ...(parsed.rest ?? [])]);
-    return await runFile(file, settings, { restart: parsed.flags.restart === true });
+    return await runFile(file, parsed, { args: [file, ...(parsed.rest ?? [])], restart: parsed.flags.restart === true });
   },
 };
