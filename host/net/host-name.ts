@@ -9,7 +9,8 @@ import { domainToASCII } from "node:url";
  * @returns `undefined` for what is no host name.
  */
 export function parseHostName(text: string): string | undefined {
-  if (text.length > 1024) return undefined;
+  // Line breaks and tabs would vanish in the conversion below.
+  if (text.length > 1024 || /[\p{Cc} ]/u.test(text)) return undefined;
   let name = text.endsWith(".") ? text.slice(0, -1) : text;
   if (/[^\x21-\x7e]/.test(name)) name = domainToASCII(name);
   name = name.toLowerCase();
