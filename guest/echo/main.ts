@@ -2,6 +2,7 @@ import { getArguments } from "wasi:cli/environment@0.2.12";
 import { getStderr } from "wasi:cli/stderr@0.2.12";
 import { getStdout } from "wasi:cli/stdout@0.2.12";
 import { encodeUtf8 } from "../../src/bindings/index.ts";
+import { reportTo } from "../../src/cli/report.ts";
 import { listenTcp } from "../../src/net/listen.ts";
 import { formatSocketAddress, parseSocketAddress } from "../../src/net/socket-address.ts";
 import type { TcpConnection } from "../../src/net/tcp-connection.ts";
@@ -12,23 +13,18 @@ const USAGE = "usage: echo --listen ADDRESS:PORT [--once N]\n";
 
 /** A TCP echo server: sends back what comes, per connection, until the client has sent everything. */
 export const run = {
-  run: () => runMain(main),
+  run: () => runMain(main, { report: reportTo("echo") }),
 };
 
 async function main(): Promise<number> {
-  using stderr = new Writer(getStderr());
-  try {
-    const options = parseOptions(getArguments().slice(1));
-    if (options === undefined) {
-      await say(stderr, USAGE);
-      return 1;
-    }
+  const options = parseOptions(getArguments().slice(1));
+  if (options !== undefined) {
     await serve(options);
     return 0;
-  } catch (error) {
-    await say(stderr, `echo: ${error instanceof Error ? error.message : String(error)}\n`);
-    return 1;
   }
+  using stderr = new Writer(getStderr());
+  await say(stderr, USAGE);
+  return 1;
 }
 
 interface Options {

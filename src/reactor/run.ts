@@ -10,10 +10,12 @@ import { spawn, surfaced, turn } from "./reactor.ts";
  * ```
  *
  * @param main returns an exit code; none and 0 are success
- * @param exit called with any other code, usually wasi:cli/exit's; without it, and if it returns, the result is an error
+ * @param options.exit called with any other code, usually wasi:cli/exit's; without it, and if it returns, the result is an
+ *   error
+ * @param options.report told of the error that ends the program: the result of `wasi:cli/run` cannot carry it
  * @throws what `main` or a spawned task threw; in `wasi:cli/run` that is the error result, exit code 1.
  */
-export function runMain(main: () => Promise<number | void>, exit?: (code: number) => void): void | Promise<void> {
+export function runMain(main: () => Promise<number | void>, options: RunOptions = {}): void | Promise<void> {
   let settled: { code: number } | { error: unknown } | undefined;
   spawn(async () => {
     try {
@@ -23,10 +25,26 @@ export function runMain(main: () => Promise<number | void>, exit?: (code: number
     }
   });
   const outcome = () => settled ?? surfaced();
-  const finish = () => end(outcome()!, exit);
-  if (!ownPromises) return runOnEngineJobs(outcome).then(finish);
-  for (drain(); outcome() === undefined; drain()) turn();
+  const finish = () => end(outcome()!, options);
+  if (!ownPromises) {
+    return runOnEngineJobs(outcome)
+      .catch((error: unknown) => {
+        settled = { error };
+      })
+      .then(finish);
+  }
+  try {
+    for (drain(); outcome() === undefined; drain()) turn();
+  } catch (error) {
+    settled = { error };
+  }
   finish();
+}
+
+/** What `runMain` does at the end. */
+export interface RunOptions {
+  exit?: (code: number) => void;
+  report?: (error: unknown) => void;
 }
 
 /** `main` ended with a code other than 0, and there was no way to say which. */
@@ -40,8 +58,11 @@ export class ExitCode extends Error {
   }
 }
 
-function end(outcome: { code: number } | { error: unknown }, exit: ((code: number) => void) | undefined): void {
-  if ("error" in outcome) throw outcome.error;
+function end(outcome: { code: number } | { error: unknown }, { exit, report }: RunOptions): void {
+  if ("error" in outcome) {
+    report?.(outcome.error);
+    throw outcome.error;
+  }
   if (outcome.code === 0) return;
   exit?.(outcome.code);
   throw new ExitCode(outcome.code);
