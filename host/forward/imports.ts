@@ -95,8 +95,8 @@ export function forwardImports(ledger: Ledger) {
 
     outcome(): RelayOutcome | undefined {
       if (this.#failure !== undefined) return this.#failure;
-      const [a, b] = [this.#aToB.outcome, this.#bToA.outcome];
-      return a?.tag === "ok" && b?.tag === "ok" ? { tag: "ok", val: [a.val, b.val] } : undefined;
+      const [a, b] = [stopOf(this.#aToB), stopOf(this.#bToA)];
+      return a === undefined || b === undefined ? undefined : { tag: "ok", val: [a, b] };
     }
     protected override release(): void {
       this.#aToB.drop();
@@ -105,7 +105,7 @@ export function forwardImports(ledger: Ledger) {
 
     #stopBothAfterFailure(from: Transfer, other: Transfer): void {
       const { outcome } = from;
-      if (outcome?.tag !== "err") return;
+      if (outcome?.tag !== "err" || outcome.val.tag === "closed") return;
       this.#failure ??= outcome;
       other.cancel({ tag: "closed" });
     }
@@ -129,6 +129,12 @@ export function forwardImports(ledger: Ledger) {
       return new Relayer(new Transfer(aSource!, bSink!, read, activity), new Transfer(bSource!, aSink!, read, activity));
     },
   };
+}
+
+/** How one direction of a relay stopped, if it did without a failure. A sink that has ended is none: the other goes on. */
+function stopOf({ outcome }: Transfer): Stop | undefined {
+  if (outcome?.tag === "ok") return outcome.val;
+  return outcome?.val.tag === "closed" ? "closed" : undefined;
 }
 
 /** Take all of these streams out of their handles, or none. */

@@ -2,7 +2,7 @@ import { Signal } from "../io/signal.ts";
 import type { Sink, Source, TlsErrorValue } from "../io/source.ts";
 
 /** The WIT enum `sallyport:tls/forward.stop`. */
-export type Stop = "authenticated" | "truncated" | "unauthenticated" | "limit";
+export type Stop = "authenticated" | "truncated" | "unauthenticated" | "limit" | "closed";
 
 /** The WIT record `sallyport:tls/forward.options`, times in milliseconds. */
 export interface TransferOptions {
@@ -151,7 +151,7 @@ export class Transfer {
 
   #sinkFailed(): void {
     const state = this.sink.state();
-    this.#settle({ tag: "err", val: (state.tag === "failed" ? state.failure.tls : undefined) ?? { tag: "transport" } });
+    this.#settle({ tag: "err", val: state.tag === "failed" ? (state.failure.tls ?? { tag: "transport" }) : { tag: "closed" } });
   }
 
   #drain(outcome: TransferOutcome): void {

@@ -1,0 +1,92 @@
+import type { CertificateError, PublicIdentity, UnverifiedPeer as WitUnverifiedPeer } from "sallyport:tls/connection@0.1.0";
+import type { SuspendError } from "sallyport:tls/connection@0.1.0";
+import { attempt } from "../bindings/errors.ts";
+import { Event } from "../reactor/event.ts";
+import type { Scope } from "../reactor/cancel.ts";
+import { type Endpoint, failureOf } from "./tls-connection.ts";
+import { tls } from "./tls-error.ts";
+
+/** A peer that has shown its certificate and waits for a decision. Return to let it pass as far as the verdict does. */
+export interface UnverifiedPeer {
+  /** Everything that the host found wrong. */
+  readonly verdict: readonly CertificateError[];
+  readonly presented: boolean;
+  /** DER, leaf first. Only until the decision is made. @throws {TlsError} */
+  chain(): Uint8Array[];
+  /** SHA-256 of the leaf's SubjectPublicKeyInfo. Only until the decision is made. @throws {TlsError} */
+  spkiFingerprint(): Uint8Array;
+  /** Go on in spite of these. @throws {TlsError} `not-permitted` without a grant of the embedder */
+  accept(overriding: readonly CertificateError[]): void;
+}
+
+/** Thrown by a decision to refuse the peer with an alert of its own choice; anything else that it throws sends 80. */
+export class RefusePeer extends Error {
+  readonly code = "ERR_SALLYPORT_REFUSED";
+  readonly alert: number;
+
+  /** @param alert AlertDescription of RFC 8446, section 6; 42 is bad_certificate */
+  constructor(message: string, alert = 42) {
+    super(message);
+    this.alert = alert;
+  }
+}
+
+interface Suspension {
+  unverifiedChain(): PublicIdentity;
+  acceptPeer(overriding: CertificateError[]): void;
+  [Symbol.dispose](): void;
+}
+
+export function unverifiedPeer(suspension: Suspension, { verdict, presented }: WitUnverifiedPeer): UnverifiedPeer {
+  const withChain = <T>(use: (chain: PublicIdentity) => T): T => {
+    using chain = tls(() => suspension.unverifiedChain());
+    return use(chain);
+  };
+  return {
+    verdict,
+    presented,
+    chain: () => withChain((chain) => chain.exportX509Chain()),
+    spkiFingerprint: () => withChain((chain) => chain.spkiFingerprint()),
+    accept: (overriding) => tls(() => suspension.acceptPeer([...overriding])),
+  };
+}
+
+/**
+ * Take every suspension of an endpoint in turn, let `decide` look at it, and resume, until no point is left.
+ *
+ * @throws {TlsError} when the connection ends; what `decide` threw, after the alert for it was sent
+ */
+export async function decideAll<S extends Suspension>(
+  endpoint: Endpoint & { suspend(): S },
+  resume: (suspension: S) => void,
+  decide: (suspension: S) => Promise<void> | void,
+  scope: Scope | undefined,
+): Promise<void> {
+  using reached = new Event(() => endpoint.subscribe());
+  for (;;) {
+    const taken = attempt<S, SuspendError>(() => endpoint.suspend());
+    if (taken.tag === "err") {
+      if (taken.val === "not-ready") {
+        await reached.wait(scope);
+        continue;
+      }
+      if (endpoint.info() === undefined || endpoint.info() === null || hasFailed(endpoint)) throw failureOf(endpoint);
+      return;
+    }
+    const suspension = taken.val;
+    try {
+      await decide(suspension);
+    } catch (error) {
+      attempt(() => endpoint.abort(error instanceof RefusePeer ? error.alert : 80));
+      suspension[Symbol.dispose]();
+      throw error;
+    }
+    const resumed = attempt(() => resume(suspension));
+    if (resumed.tag === "err") throw failureOf(endpoint);
+  }
+}
+
+function hasFailed(endpoint: Endpoint): boolean {
+  const outcome = endpoint.outcome();
+  return outcome !== undefined && outcome !== null && outcome.tag === "err";
+}

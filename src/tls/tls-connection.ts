@@ -1,0 +1,147 @@
+import type { Client, ConnectionInfo, IoStreams, Server } from "sallyport:tls/connection@0.1.0";
+import { relay, type Relayer } from "sallyport:tls/forward@0.1.0";
+import type { Error as WitTlsError } from "sallyport:tls/types@0.1.0";
+import type { Pollable } from "wasi:io/poll@0.2.12";
+import { dropInOrder } from "../bindings/drop.ts";
+import { attempt } from "../bindings/errors.ts";
+import { optional } from "../bindings/option.ts";
+import { Event } from "../reactor/event.ts";
+import { type Nanoseconds, SECOND, spawn, timeout } from "../reactor/reactor.ts";
+import type { Scope } from "../reactor/cancel.ts";
+import { Reader } from "../streams/reader.ts";
+import { Writer } from "../streams/writer.ts";
+import type { TcpConnection } from "../net/tcp-connection.ts";
+import { asTlsError, TlsError, tls } from "./tls-error.ts";
+
+/** What both roles of `sallyport:tls/connection` have and this module uses. */
+export type Endpoint = Pick<
+  Client & Server,
+  "start" | "streams" | "info" | "peerIdentity" | "outcome" | "errorDetail" | "abort" | "closeOutput"
+> & {
+  subscribe(): Pollable;
+  [Symbol.dispose](): void;
+};
+
+/**
+ * An established TLS connection over a TCP connection. The host moves the ciphertext; the guest sees `reader` and `writer`.
+ * Dispose it, best with `using`; `end` first if the peer is to know that everything was sent.
+ */
+export class TlsConnection implements Disposable {
+  readonly reader: Reader;
+  readonly writer: Writer;
+  readonly endpoint: Endpoint;
+  readonly #carrier: Carrier;
+
+  /** For `connectTls` and `acceptTls`. */
+  constructor(endpoint: Endpoint, carrier: Carrier) {
+    this.endpoint = endpoint;
+    this.#carrier = carrier;
+    this.reader = new Reader(carrier.privateInput);
+    this.writer = new Writer(carrier.privateOutput);
+  }
+
+  /** What was negotiated. */
+  get info(): ConnectionInfo {
+    const info = optional(this.endpoint.info());
+    if (info === undefined) throw new TlsError({ tag: "closed" });
+    return info;
+  }
+
+  /** The accepted chain of the peer, DER, leaf first; empty if it showed none. @throws {TlsError} */
+  peerChain(): Uint8Array[] {
+    const identity = optional(tls(() => this.endpoint.peerIdentity()));
+    if (identity === undefined) return [];
+    using chain = identity;
+    return chain.exportX509Chain();
+  }
+
+  /** Whether the peer ended with close_notify; `undefined` while it has not ended. */
+  get endedAuthenticated(): boolean | undefined {
+    const outcome = optional(this.endpoint.outcome());
+    return outcome === undefined ? undefined : outcome.tag === "ok" && outcome.val === "authenticated";
+  }
+
+  /** Send what was written, then close_notify. Reading goes on. @throws {TlsError} */
+  async end(scope?: Scope): Promise<void> {
+    try {
+      await this.writer.flush(scope);
+      this.endpoint.closeOutput();
+    } catch (error) {
+      throw asTlsError(error);
+    }
+  }
+
+  /** End at once with a fatal alert, where one can still be sent. */
+  abort(description: number): void {
+    attempt(() => this.endpoint.abort(description));
+  }
+
+  /**
+   * After `end`: wait until the host has handed everything to the network, the peer's end included if it comes. For servers
+   * that would otherwise drop the connection under their last bytes.
+   */
+  async drained(scope?: Scope): Promise<void> {
+    await this.#carrier.done(scope);
+  }
+
+  [Symbol.dispose](): void {
+    dropInOrder(this.reader, this.writer, this.#carrier, this.endpoint);
+  }
+}
+
+/** The public side of a connection, moved by the host between TCP and TLS. */
+export class Carrier implements Disposable {
+  readonly privateInput: IoStreams["privateInput"];
+  readonly privateOutput: IoStreams["privateOutput"];
+  readonly #relayer: Relayer;
+  readonly #done: Event;
+  readonly #transport: TcpConnection;
+
+  /** @param transport owned from here on */
+  constructor(endpoint: Endpoint, transport: TcpConnection) {
+    const streams = tls(() => endpoint.streams());
+    const { input, buffered, output } = transport.releaseStreams();
+    this.#transport = transport;
+    if (buffered.length > 0) streams.publicOutput.write(buffered);
+    this.#relayer = relay(input, output, streams.publicInput, streams.publicOutput, { atEnd: "propagate" });
+    this.#done = new Event(() => this.#relayer.subscribe());
+    this.privateInput = streams.privateInput;
+    this.privateOutput = streams.privateOutput;
+  }
+
+  async done(scope?: Scope): Promise<void> {
+    await this.#done.wait(scope);
+  }
+
+  [Symbol.dispose](): void {
+    dropInOrder(this.#done, this.#relayer, this.#transport);
+  }
+
+  /**
+   * Give up a connection that was never established. An alert may still have to leave, so the host is left to move it until
+   * both sides have ended; only then, or after a while, is the rest dropped.
+   */
+  abandon(): void {
+    dropInOrder(this.privateInput, this.privateOutput);
+    spawn(
+      async () => {
+        try {
+          await timeout(LINGER, (scope) => this.done(scope));
+        } finally {
+          this[Symbol.dispose]();
+        }
+      },
+      () => {},
+    );
+  }
+}
+
+/** How long a refused peer has to take its alert. */
+const LINGER: Nanoseconds = SECOND;
+
+/** Why an endpoint that ended did so. */
+export function failureOf(endpoint: Endpoint): TlsError {
+  const outcome = optional(endpoint.outcome());
+  const reason: WitTlsError = outcome?.tag === "err" ? outcome.val : { tag: "closed" };
+  return new TlsError(reason, optional(endpoint.errorDetail()));
+}
