@@ -32,6 +32,7 @@ if (stamp(TYPES_STAMP) !== types || !existsSync(join(root, "wit/deps")) || !exis
   writeFileSync(join(root, TYPES_STAMP), types);
 }
 
+run(node, ["scripts/bundle-host.ts"]);
 run(node, ["scripts/build-components.ts"]);
 
 /**

@@ -2,7 +2,7 @@
 // The program's entry, for whatever Node runs it: WebAssembly stack switching and type stripping need Node 26, and a
 // package that brings that version along is among the optional dependencies.
 import { spawn } from "node:child_process";
-import { existsSync, lstatSync, readFileSync } from "node:fs";
+import { existsSync, lstatSync, readFileSync, readdirSync, statSync } from "node:fs";
 import * as nodeModule from "node:module";
 import { homedir } from "node:os";
 import { dirname, join } from "node:path";
@@ -16,11 +16,27 @@ else restart();
 
 async function start() {
   enableCompileCache();
-  // Node strips types everywhere but under node_modules, where the package's compiled form is used.
-  const compiled = join(here, "../../dist/host/cli/main.js");
-  const main = here.split(/[\\/]/).includes("node_modules") && existsSync(compiled) ? compiled : join(here, "main.ts");
+  const bundle = join(here, "../../dist/host");
+  const main = isCurrent(bundle) ? join(bundle, "cli/main.js") : join(here, "main.ts");
   const program = await import(pathToFileURL(main).href);
   process.exitCode = await program.main(process.argv.slice(2));
+}
+
+/** Whether the bundle is to be run: always in an installed package, and in a checkout unless a source is newer. */
+function isCurrent(bundle) {
+  const stamp = statSync(join(bundle, "bundled"), { throwIfNoEntry: false });
+  if (stamp === undefined) return false;
+  const sources = ["..", "../../src/wire"].map((path) => join(here, path)).filter((path) => existsSync(path));
+  return sources.every((path) => newestBelow(path) <= stamp.mtimeMs);
+}
+
+function newestBelow(folder) {
+  let newest = 0;
+  for (const entry of readdirSync(folder, { withFileTypes: true })) {
+    const path = join(folder, entry.name);
+    newest = Math.max(newest, entry.isDirectory() ? newestBelow(path) : statSync(path).mtimeMs);
+  }
+  return newest;
 }
 
 /** Halves the time to load the host. Only in a folder of the user's own, since what is in it is run. */
