@@ -23,3 +23,16 @@ export function isErrorValue(error: unknown): error is { payload: unknown } {
 export function payloadOf(error: unknown): unknown {
   return isErrorValue(error) ? error.payload : undefined;
 }
+
+/**
+ * What an export throws for the error case of its `result`. Any other Error that leaves an export ends the instance, since
+ * the engines take it for a fault.
+ */
+export class ErrorResult<E> extends Error {
+  readonly payload: E;
+
+  constructor(message: string, payload: E) {
+    super(message);
+    this.payload = payload;
+  }
+}

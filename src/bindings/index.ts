@@ -1,5 +1,5 @@
 export { dropInOrder, DroppedError } from "./drop.ts";
-export { attempt, isErrorValue, payloadOf, type Result } from "./errors.ts";
+export { attempt, ErrorResult, isErrorValue, payloadOf, type Result } from "./errors.ts";
 export { isQuickJs, ownPromises } from "./install.ts";
 export { bigintOfU64, MAX_EXACT, numberOfU32, numberOfU64, u32, u64 } from "./integers.ts";
 export { optional } from "./option.ts";

@@ -16,5 +16,5 @@ export {
   timeout,
   wait,
 } from "./reactor.ts";
-export { ExitCode, runMain, type RunOptions } from "./run.ts";
+export { RunFailed, runMain, type RunOptions } from "./run.ts";
 export type { Timer } from "./timers.ts";

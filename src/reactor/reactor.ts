@@ -113,7 +113,8 @@ export interface Activity {
 }
 
 export function activity(): Activity {
-  return { tasks: running, waits: waits.size, timers: timers.size };
+  const clock = alarm === undefined || alarm.entry.index < 0 ? 0 : 1;
+  return { tasks: running, waits: waits.size - clock, timers: timers.size };
 }
 
 /** For `run`: the first error that a spawned task left behind. */
@@ -132,6 +133,11 @@ export function turn(): void {
   waits.pollOnce(poll as (pollables: Pollable[]) => ArrayLike<number>);
   // The alarm left the list if it rang. An earlier timer, or none at all, needs another one or no look at the clock.
   if (alarm !== undefined && timers.next !== undefined) timers.fireDue(now());
+}
+
+/** For `run`, at the end: let go of the clock. Timers that are still set never fire. */
+export function stop(): void {
+  disarmAlarm();
 }
 
 /** Everything waits for something that no pollable and no timer will bring. */

@@ -1,5 +1,6 @@
+import { ErrorResult } from "../bindings/errors.ts";
 import { drain, ownPromises } from "../bindings/install.ts";
-import { spawn, surfaced, turn } from "./reactor.ts";
+import { spawn, stop, surfaced, turn } from "./reactor.ts";
 
 /**
  * The body of an exported `wasi:cli/run`: runs `main` and everything it spawns, until `main` is done. Tasks that run then
@@ -13,7 +14,7 @@ import { spawn, surfaced, turn } from "./reactor.ts";
  * @param options.exit called with any other code, usually wasi:cli/exit's; without it, and if it returns, the result is an
  *   error
  * @param options.report told of the error that ends the program: the result of `wasi:cli/run` cannot carry it
- * @throws what `main` or a spawned task threw; in `wasi:cli/run` that is the error result, exit code 1.
+ * @throws {RunFailed} when `main` or a spawned task throws, or ends with a code: the error result, exit code 1
  */
 export function runMain(main: () => Promise<number | void>, options: RunOptions = {}): void | Promise<void> {
   let settled: { code: number } | { error: unknown } | undefined;
@@ -47,25 +48,28 @@ export interface RunOptions {
   report?: (error: unknown) => void;
 }
 
-/** `main` ended with a code other than 0, and there was no way to say which. */
-export class ExitCode extends Error {
-  readonly code = "ERR_SALLYPORT_EXIT_CODE";
-  readonly exitCode: number;
+/**
+ * `main` failed; `cause` is what it threw, if anything. Thrown out of the export for the error case of `wasi:cli/run`, which
+ * has no value.
+ */
+export class RunFailed extends ErrorResult<undefined> {
+  readonly code = "ERR_SALLYPORT_RUN_FAILED";
 
-  constructor(exitCode: number) {
-    super(`exit code ${exitCode}`);
-    this.exitCode = exitCode;
+  constructor(message: string, cause?: unknown) {
+    super(message, undefined);
+    this.cause = cause;
   }
 }
 
 function end(outcome: { code: number } | { error: unknown }, { exit, report }: RunOptions): void {
+  stop();
   if ("error" in outcome) {
     report?.(outcome.error);
-    throw outcome.error;
+    throw new RunFailed("the program failed", outcome.error);
   }
   if (outcome.code === 0) return;
   exit?.(outcome.code);
-  throw new ExitCode(outcome.code);
+  throw new RunFailed(`exit code ${outcome.code}`);
 }
 
 /**
