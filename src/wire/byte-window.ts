@@ -9,7 +9,6 @@ export class ByteWindow {
   #buffer: Uint8Array = EMPTY;
   #start = 0;
   #end = 0;
-  #owned = false;
 
   /** Bytes held. */
   get length(): number {
@@ -23,10 +22,10 @@ export class ByteWindow {
       this.#buffer = chunk;
       this.#start = 0;
       this.#end = chunk.length;
-      this.#owned = false;
       return;
     }
-    if (!this.#owned || this.#buffer.length - this.#end < chunk.length) this.#grow(chunk.length);
+    // A chunk that was kept without a copy is full to its end, so it is never written to.
+    if (this.#buffer.length - this.#end < chunk.length) this.#grow(chunk.length);
     this.#buffer.set(chunk, this.#end);
     this.#end += chunk.length;
   }
@@ -49,7 +48,6 @@ export class ByteWindow {
       this.#buffer = EMPTY;
       this.#start = 0;
       this.#end = 0;
-      this.#owned = false;
     }
     return bytes;
   }
@@ -61,6 +59,5 @@ export class ByteWindow {
     this.#buffer = buffer;
     this.#start = 0;
     this.#end = held;
-    this.#owned = true;
   }
 }

@@ -91,7 +91,8 @@ export function prefixContains(prefix: IpPrefix, address: IpAddress): boolean {
     return candidate.tag === "ipv4" && sharesPrefix(range.bytes, candidate.bytes, length);
   }
   if (address.tag === "ipv6") return sharesPrefix(range.bytes, address.bytes, length);
-  if (length < 96 || !isMapped(range.bytes)) return false;
+  // Mapped bytes have a bit set at 95, so the prefix is at least 96 bits long.
+  if (!isMapped(range.bytes)) return false;
   return sharesPrefix(range.bytes.subarray(12), address.bytes, length - 96);
 }
 

@@ -74,6 +74,12 @@ describe("readCertificate agrees with Node", () => {
     expect(readCertificate((await makeCertificate({ keyType }, issuer)).der).publicKeyAlgorithm).toBe(expected);
   });
 
+  test("on an RSA key whose length is no multiple of eight", () => {
+    const rsa = tlv(0x30, [6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1], [5, 0]);
+    const spki = tlv(0x30, rsa, tlv(3, [0], tlv(0x30, tlv(2, [0x1f, ...new Uint8Array(127)]), [2, 3, 1, 0, 1])));
+    expect(readCertificate(certificateBytes({ spki })).publicKeyAlgorithm).toBe("RSA 1021");
+  });
+
   test("on a certificate of version 1", async () => {
     const read = readCertificate((await makeCertificate({ version: 1 })).der);
     expect(read).toMatchObject({ version: 1, isCa: false, keyUsage: undefined, alternativeNames: { dns: [], ip: [], otherCount: 0 } });

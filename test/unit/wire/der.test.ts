@@ -44,10 +44,12 @@ describe("DerReader", () => {
     refuses(() => new DerReader(of()).upcoming());
     let bytes: number[] = [];
     for (let depth = 0; depth < 40; depth++) bytes = tlv(0x30, bytes);
-    refuses(() => {
+    const descend = (levels: number) => {
       let reader = new DerReader(Uint8Array.from(bytes));
-      for (;;) reader = reader.enter(derTag.sequence);
-    });
+      for (let level = 0; level < levels; level++) reader = reader.enter(derTag.sequence);
+    };
+    descend(32);
+    refuses(() => descend(33));
   });
 });
 
