@@ -197,7 +197,7 @@ describe("connections of a guest", () => {
   });
 
   it("that the peer resets fail the write by name", async () => {
-    const port = await serve((socket) => socket.resetAndDestroy());
+    const port = await serve((socket) => socket.once("data", () => socket.resetAndDestroy()));
     const { lines } = await scenario("write to a peer that left", ["127.0.0.1", String(port)], {
       grants: { allowNet: [`127.0.0.1:${port}`] },
     });
