@@ -50,6 +50,7 @@ export class GuestThread {
   readonly #interval: number;
   readonly #settled = Promise.withResolvers<RunResult>();
   #verdict: RunResult | UnusableError | undefined;
+  #ending = false;
   #exited = false;
   #watch: NodeJS.Timeout | undefined;
   #deadline: NodeJS.Timeout | undefined;
@@ -172,7 +173,9 @@ export class GuestThread {
   }
 
   #end(verdict: RunResult): void {
-    if (this.#exited) return;
+    if (this.#exited || this.#ending) return;
+    this.#ending = true;
+    clearInterval(this.#watch);
     this.#verdict ??= verdict;
     void this.#worker.terminate();
     // A write that blocks can keep a thread from ending. It is dead to us all the same.

@@ -78,7 +78,8 @@ class Supervisor {
   readonly #options: SuperviseOptions;
   readonly #stopped = new AbortController();
   readonly #deaths: number[] = [];
-  readonly #drained: Promise<unknown>[] = [];
+  /** Of the threads whose output is still on its way. */
+  readonly #draining = new Set<Promise<unknown>>();
   #current: GuestThread;
   #spare: GuestThread | undefined;
 
@@ -128,7 +129,8 @@ class Supervisor {
       onRefusal: this.#options.onRefusal ?? ((line) => process.stderr.write(`${line}\n`)),
     };
     const thread = new GuestThread(options);
-    this.#drained.push(thread.drained);
+    this.#draining.add(thread.drained);
+    void thread.drained.then(() => this.#draining.delete(thread.drained));
     return thread;
   }
 
@@ -147,7 +149,7 @@ class Supervisor {
     this.#current.terminate();
     this.pipes?.stdin.destroy();
     // What a reader has not taken yet is still on its way through the pipes.
-    void Promise.all(this.#drained).then(() => {
+    void Promise.all(this.#draining).then(() => {
       this.pipes?.stdout.end();
       this.pipes?.stderr.end();
     });
@@ -160,5 +162,7 @@ const outputs = new WeakSet<Writable>();
 function outputOf(stream: Writable): Writable {
   if (!outputs.has(stream)) stream.on("error", () => {});
   outputs.add(stream);
+  // Each thread listens, and there may be many.
+  stream.setMaxListeners(0);
   return stream;
 }

@@ -68,7 +68,7 @@ describe("sallyport run", () => {
   });
 
   test("ends with 70 and names the flag when the watchdog or a limit ended the component", async () => {
-    expect(await sallyport(["run", guest, "--watchdog", "200", "--", "spin"])).toMatchObject({
+    expect(await sallyport(["run", guest, "--watchdog", "1000", "--", "spin"])).toMatchObject({
       code: 70,
       stderr: expect.stringContaining("--watchdog"),
     });

@@ -88,13 +88,13 @@ describe("a component that goes wrong", () => {
   });
 
   test("is ended by the watchdog when it never yields", async () => {
-    const { result, stdout } = await finish(start(["spin"], { watchdog: 200 }));
+    const { result, stdout } = await finish(start(["spin"], { watchdog: 1000 }));
     expect(result).toEqual({ tag: "unresponsive" });
     expect(stdout).toBe("spinning\n");
   });
 
   test("is left alone by the watchdog while it waits", async () => {
-    const { result, stdout } = await finish(start(["sleep", "1000"], { watchdog: 200 }));
+    const { result, stdout } = await finish(start(["sleep", "2500"], { watchdog: 1000 }));
     expect(result).toEqual({ tag: "exit", code: 0 });
     expect(stdout).toBe("sleeping\nawake\n");
   });
@@ -111,7 +111,7 @@ describe("a component that goes wrong", () => {
   test("does not disturb another one that runs beside it", async () => {
     const beside = start(["sleep", "800"]);
     const outcome = finish(beside);
-    await Promise.all([finish(start(["trap"])), finish(start(["spin"], { watchdog: 200 })), finish(start(["grow"]))]);
+    await Promise.all([finish(start(["trap"])), finish(start(["spin"], { watchdog: 1000 })), finish(start(["grow"]))]);
     expect(await outcome).toEqual({ result: { tag: "exit", code: 0 }, stdout: "sleeping\nawake\n", stderr: "" });
   });
 
@@ -162,17 +162,16 @@ describe("restarting", () => {
   test("follows a death by the next instance, until it is stopped", async () => {
     const deaths: RunResult[] = [];
     const running: Supervised = start(["spin"], {
-      watchdog: 100,
+      watchdog: 300,
       restart: true,
       onRestart: (death) => {
         deaths.push(death);
         if (deaths.length === 3) void running.stop(0);
       },
     });
-    const { result, stdout } = await finish(running);
+    const { result } = await finish(running);
     expect(deaths).toEqual([{ tag: "unresponsive" }, { tag: "unresponsive" }, { tag: "unresponsive" }]);
-    expect(result.tag).toMatch(/stopped|unresponsive/);
-    expect(stdout.startsWith("spinning\nspinning\nspinning\n")).toBe(true);
+    expect(result).toEqual({ tag: "unresponsive" });
   });
 
   test("waits between deaths that follow each other too fast", async () => {
@@ -184,8 +183,9 @@ describe("restarting", () => {
         if (delays.length === 7) void running.stop(0);
       },
     });
-    await finish(running);
+    const { stderr } = await finish(running);
     expect(delays).toEqual([0, 0, 0, 0, 0, 100, 200]);
+    expect(stderr.match(/an error that nothing catches/g)).toHaveLength(7);
   });
 
   test("does not follow an exit, whatever its code", async () => {

@@ -1,3 +1,4 @@
+import { basename } from "node:path";
 import { type Command, parseCommandLine, UsageError } from "../command.ts";
 import { instanceFlags, instanceFlagsHelp } from "../instance-flags.ts";
 import { runFile } from "../run-file.ts";
@@ -23,6 +24,6 @@ Examples:
     const [file, ...surplus] = parsed.operands;
     if (file === undefined) throw new UsageError("run takes the component to run");
     if (surplus.length > 0) throw new UsageError(`${JSON.stringify(surplus[0])}: put the component's own arguments after --`);
-    return await runFile(file, parsed, { args: [file, ...(parsed.rest ?? [])], restart: parsed.flags.restart === true });
+    return await runFile(file, parsed, { args: [basename(file), ...(parsed.rest ?? [])], restart: parsed.flags.restart === true });
   },
 };
