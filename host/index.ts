@@ -14,6 +14,7 @@ import { type Preopen, filesystemImports } from "./wasi/filesystem.ts";
 import { ioImports } from "./wasi/io.ts";
 import { randomImports } from "./wasi/random.ts";
 import { socketsImports } from "./wasi/sockets.ts";
+import { wasiTlsImports } from "./wasi/tls.ts";
 
 export { Exit } from "./wasi/cli.ts";
 export { PreopenError } from "./wasi/filesystem.ts";
@@ -88,15 +89,18 @@ function tlsImports({ ledger, onRefusal }: HostContext, grants: TlsGrants): Reco
     "sallyport:tls/identities": identities,
     "sallyport:tls/connection": connectionImports({ ledger, tls, identities }),
     "sallyport:tls/forward": forwardImports(ledger),
+    "wasi:tls/types": wasiTlsImports(ledger, tls),
   };
 }
 
 /** jco's emitted code asks without version, its declarations and other tools with one. */
 function withVersions(interfaces: Record<string, object>): Record<string, object> {
   const both: Record<string, object> = { ...interfaces };
-  for (const [name, it] of Object.entries(interfaces)) both[`${name}@${name.startsWith("wasi:") ? WASI : OURS}`] = it;
+  for (const [name, it] of Object.entries(interfaces)) both[`${name}@${versionOf(name)}`] = it;
   return both;
 }
 
-const WASI = "0.2.12";
-const OURS = "0.1.0";
+function versionOf(name: string): string {
+  if (name.startsWith("wasi:tls/")) return "0.2.0-draft";
+  return name.startsWith("wasi:") ? "0.2.12" : "0.1.0";
+}
