@@ -17,17 +17,16 @@ else restart();
 async function start() {
   enableCompileCache();
   const bundle = join(here, "../../dist/host");
-  const main = isCurrent(bundle) ? join(bundle, "cli/main.js") : join(here, "main.ts");
+  const source = join(here, "main.ts");
+  const main = !existsSync(source) || isCurrent(bundle) ? join(bundle, "cli/main.js") : source;
   const program = await import(pathToFileURL(main).href);
   process.exitCode = await program.main(process.argv.slice(2));
 }
 
-/** Whether the bundle is to be run: always in an installed package, and in a checkout unless a source is newer. */
+/** Whether a checkout has a bundle of its host, and no source of it is newer. */
 function isCurrent(bundle) {
   const stamp = statSync(join(bundle, "bundled"), { throwIfNoEntry: false });
-  if (stamp === undefined) return false;
-  const sources = ["..", "../../src/wire"].map((path) => join(here, path)).filter((path) => existsSync(path));
-  return sources.every((path) => newestBelow(path) <= stamp.mtimeMs);
+  return stamp !== undefined && ["..", "../../src/wire"].every((path) => newestBelow(join(here, path)) <= stamp.mtimeMs);
 }
 
 function newestBelow(folder) {
