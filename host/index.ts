@@ -77,6 +77,7 @@ export function createImports(options: ImportsOptions = {}): Imports {
 
 function tlsImports({ ledger, onRefusal }: HostContext, grants: TlsGrants): Record<string, object> {
   const tls = new TlsHost(tlsOptions(grants, onRefusal));
+  ledger.own(() => tls.close());
   const identities = identityClasses({
     ledger,
     identities: tls.options.identities,

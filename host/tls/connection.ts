@@ -110,7 +110,7 @@ export class TlsConnection {
     this.#host = host;
     this.plan = plan;
     this.target = target;
-    host.connectionOpened();
+    host.connectionOpened(this);
   }
 
   get phase(): Phase {
@@ -189,6 +189,11 @@ export class TlsConnection {
   dropHandle(): void {
     this.#handleDropped = true;
     this.#endIfUnowned();
+  }
+
+  /** The instance is gone, whatever moves the streams. */
+  terminate(): void {
+    this.#fail({ tag: "closed" }, "the instance has ended", undefined);
   }
 
   /** As `StreamOwner`. */
@@ -470,7 +475,7 @@ export class TlsConnection {
     this.#endOutbound();
     this.#transport?.detach();
     this.#node?.destroy();
-    if (this.#isCounted) this.#host.connectionClosed();
+    if (this.#isCounted) this.#host.connectionClosed(this);
     this.#isCounted = false;
     this.changed.notify();
     this.#publicOutputChanged.notify();

@@ -21,11 +21,16 @@ export interface TlsOptions {
   onRefusal?: (serverName: string | undefined, verdict: CertificateError[]) => void;
 }
 
+/** A connection, as far as its host cares. */
+interface Endable {
+  terminate(): void;
+}
+
 /** The TLS side of one instance: what its connections share. */
 export class TlsHost {
   readonly sessions = new SessionStore();
   readonly options: TlsOptions;
-  #connections = 0;
+  readonly #connections = new Set<Endable>();
 
   constructor(options: TlsOptions) {
     this.options = options;
@@ -40,18 +45,23 @@ export class TlsHost {
   }
 
   get isFull(): boolean {
-    return this.#connections >= this.options.maxConnections;
+    return this.#connections.size >= this.options.maxConnections;
   }
 
   get connections(): number {
-    return this.#connections;
+    return this.#connections.size;
   }
 
-  connectionOpened(): void {
-    this.#connections++;
+  connectionOpened(connection: Endable): void {
+    this.#connections.add(connection);
   }
 
-  connectionClosed(): void {
-    this.#connections--;
+  connectionClosed(connection: Endable): void {
+    this.#connections.delete(connection);
+  }
+
+  /** The instance is gone: end what is left of it. */
+  close(): void {
+    for (const connection of Array.from(this.#connections)) connection.terminate();
   }
 }
