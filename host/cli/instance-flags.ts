@@ -20,8 +20,10 @@ export const instanceFlags: Flags = {
 export const instanceFlagsHelp = `Grants (nothing is granted by default; each may be given several times):
   --allow-net TARGET[:PORT]      resolve and connect to a name, *.name, address or range: example.com:443, 10.0.0.0/8
   --listen ADDRESS:PORT          listen there: 127.0.0.1:8443, [::1]:0, :8443
-  --identity NAME=CERT[,KEY]     use the certificate chain and key in these PEM files, under this name; no key is shown to it
-  --ca FILE                      also trust the certification authorities in this PEM file
+  --identity NAME=CERT[,KEY]     let it use the certificate chain and key in these PEM files, under this name; it never
+                                 sees the key. With ,env:VARIABLE for the passphrase of an encrypted key
+  --ca FILE                      trust the certification authorities in this PEM file in place of the system's;
+                                 --ca system adds those of the system
   --dir HOST[:GUEST[:ro]]        open a folder, under the name GUEST, read-only with :ro
   --env NAME[=VALUE]             set an environment variable; without a value, pass on the one of this process
   --allow-invalid HOST:REASON    let the component override this certificate error for this server

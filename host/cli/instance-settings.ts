@@ -1,9 +1,10 @@
 import type { InstanceOptions } from "../component/messages.ts";
+import type { TlsGrants } from "../tls/grants.ts";
 import { listOf, type ParsedArguments, textOf, UsageError } from "./command.ts";
 
 /** How an instance is run, from the flags of `instanceFlags`. */
 export interface InstanceSettings {
-  options: InstanceOptions;
+  options: InstanceOptions | Promise<InstanceOptions>;
   /** Milliseconds; `undefined` for the default. */
   watchdog: number | undefined;
   /** Bytes; `undefined` for the default. */
@@ -17,21 +18,33 @@ export interface InstanceSettings {
  * @throws {UsageError} naming the flag
  */
 export function instanceSettings(parsed: ParsedArguments, args: string[], processEnv: NodeJS.ProcessEnv = process.env): InstanceSettings {
-  // A grant that did nothing would be worse than none.
-  for (const flag of ["identity", "ca", "allow-invalid", "no-attach", "handshake-timeout"])
-    if (parsed.flags[flag] !== undefined) throw new UsageError(`--${flag} is not available in this build`);
   const memory = wholeNumber(parsed, "memory", 1, 4096);
+  const handshakeTimeout = wholeNumber(parsed, "handshake-timeout", 1, 86_400_000);
+  const tls: TlsGrants = {
+    allowInvalid: listOf(parsed, "allow-invalid"),
+    attach: parsed.flags["no-attach"] !== true,
+    ...(handshakeTimeout === undefined ? {} : { handshakeTimeout }),
+  };
+  const options: InstanceOptions = {
+    args,
+    grants: { allowNet: listOf(parsed, "allow-net"), listen: listOf(parsed, "listen") },
+    tls,
+    env: Object.fromEntries(listOf(parsed, "env").map((text) => variable(text, processEnv))),
+    preopens: listOf(parsed, "dir").map(folder),
+    lenientDrops: parsed.flags["lenient-drops"] === true,
+  };
+  const hasCredentials = parsed.flags.identity !== undefined || parsed.flags.ca !== undefined;
   return {
-    options: {
-      args,
-      grants: { allowNet: listOf(parsed, "allow-net"), listen: listOf(parsed, "listen") },
-      env: Object.fromEntries(listOf(parsed, "env").map((text) => variable(text, processEnv))),
-      preopens: listOf(parsed, "dir").map(folder),
-      lenientDrops: parsed.flags["lenient-drops"] === true,
-    },
+    options: hasCredentials ? withCredentials(options, parsed, processEnv) : options,
     watchdog: wholeNumber(parsed, "watchdog", 10, 86_400_000),
     memory: memory === undefined ? undefined : memory * 1024 * 1024,
   };
+}
+
+/** What reads keys and certificates is loaded only where there are some, and while the instance's thread starts. */
+async function withCredentials(options: InstanceOptions, parsed: ParsedArguments, processEnv: NodeJS.ProcessEnv): Promise<InstanceOptions> {
+  const { loadCredentials } = await import("./tls-settings.ts");
+  return { ...options, tls: { ...options.tls, ...loadCredentials(parsed, processEnv) } };
 }
 
 function wholeNumber(parsed: ParsedArguments, flag: string, least: number, most: number): number | undefined {

@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import { UnusableError } from "../component/guest-thread.ts";
 import type { ComponentCode, RunResult } from "../component/instance.ts";
 import { type Supervised, supervise } from "../component/supervisor.ts";
-import { CommandError, exitCodes, type ParsedArguments } from "./command.ts";
+import { CommandError, exitCodes, type ParsedArguments, UsageError } from "./command.ts";
 import { instanceSettings } from "./instance-settings.ts";
 
 /** How long a component may take to end after a first signal, in milliseconds. */
@@ -21,7 +21,8 @@ const STOP_DEADLINE = 5000;
 export async function runFile(file: string, parsed: ParsedArguments, options: { args: string[]; restart: boolean }): Promise<number> {
   const settings = instanceSettings(parsed, options.args);
   const code = loadFile(file, settings.memory);
-  code.catch(() => {});
+  // Whichever of the two fails first is reported; the other's failure is then no news.
+  for (const pending of [code, settings.options]) Promise.resolve(pending).catch(() => {});
   const running = supervise({
     code,
     instance: settings.options,
@@ -106,7 +107,7 @@ export function describe(result: RunResult): string {
 }
 
 function asCommandError(cause: unknown): unknown {
-  if (cause instanceof CommandError) return cause;
+  if (cause instanceof CommandError || cause instanceof UsageError) return cause;
   if (cause instanceof WebAssembly.CompileError) return new CommandError(exitCodes.data, `the component is not valid: ${cause.message}`);
   const { code, message } = cause as { code?: string; message: string };
   if (code !== undefined && Object.hasOwn(exitCodeOfError, code)) return new CommandError(exitCodeOfError[code]!, message);

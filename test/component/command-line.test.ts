@@ -121,6 +121,23 @@ describe("sallyport run", () => {
     expect(stderr).toContain("--allow-net");
   });
 
+  for (const [what, flags, code, message] of [
+    ["an identity without a file", ["--identity", "site"], 64, "name=cert.pem,key.pem"],
+    ["an identity whose files are not there", ["--identity", "site=absent.pem,absent.key"], 66, "absent.key"],
+    ["certification authorities that are not there", ["--ca", "absent.pem"], 66, "absent.pem"],
+    ["certification authorities in a file that holds none", ["--ca", program], 66, "bin.mjs"],
+    ["an override without a reason", ["--allow-invalid", "example.com"], 64, "SERVER:REASON"],
+    ["a handshake timeout that is no number", ["--handshake-timeout", "1s"], 64, "--handshake-timeout takes"],
+  ] as const) {
+    test(`refuses ${what}`, async () => {
+      const outcome = await sallyport(["run", guest, ...flags, "--", "speak"]);
+      expect(outcome.code).toBe(code);
+      expect(outcome.stderr).toContain(message);
+      expect(outcome.stderr).not.toContain("    at ");
+      expect(outcome.stdout).toBe("");
+    });
+  }
+
   test("refuses a folder that is not there", async () => {
     const { code, stderr } = await sallyport(["run", guest, "--dir", join(folder, "absent"), "--", "speak"]);
     expect(code).toBe(64);
