@@ -170,7 +170,7 @@ export class Descriptor extends Resource {
     return attempt(() => {
       const path = this.#directory();
       assertUnmoved(path);
-      return new DirectoryEntryStream(this.ledger, opendirSync(path));
+      return DirectoryEntryStream.open(this.ledger, path);
     });
   }
 
@@ -326,7 +326,18 @@ export class DirectoryEntryStream extends Resource {
   readonly #dir: Dir;
   readonly #disown: () => void;
 
-  constructor(ledger: Ledger, dir: Dir) {
+  /** @throws what Node throws */
+  static open(ledger: Ledger, path: string): DirectoryEntryStream {
+    const dir = opendirSync(path);
+    try {
+      return new DirectoryEntryStream(ledger, dir);
+    } catch (trap) {
+      dir.closeSync();
+      throw trap;
+    }
+  }
+
+  private constructor(ledger: Ledger, dir: Dir) {
     super(ledger);
     this.#dir = dir;
     this.#disown = ledger.own(() => dir.closeSync());

@@ -116,10 +116,10 @@ export class TcpSocket extends Resource {
     const { listener } = this.#state;
     const outcome = listener.state();
     if (outcome.tag === "failed") throw refuse(outcome.error.code);
-    const socket = listener.accept();
-    if (socket === undefined) throw refuse("would-block");
+    if (listener.waiting === 0) throw refuse("would-block");
+    // First, as it traps at the limit of handles: until then the listener owns the connection.
     const accepted = new TcpSocket(this.#context, this.#family, this.#options.inherited());
-    const [input, output] = accepted.#connected(socket);
+    const [input, output] = accepted.#connected(listener.accept()!);
     return [accepted, input, output];
   }
 
