@@ -20,6 +20,7 @@ async function bundle(): Promise<void> {
     input: {
       index: join(root, "host/index.ts"),
       "cli/main": join(root, "host/cli/main.ts"),
+      "component/index": join(root, "host/component/index.ts"),
       "component/worker": join(root, "host/component/worker.ts"),
     },
     platform: "node",

@@ -22,6 +22,11 @@ setInterval(() => {
   onBeat();
 }, interval);
 
+// A dead instance's calls answer with promises that are rejected already; once its fate is known they are no news.
+process.on("unhandledRejection", (cause) => {
+  if (!ended) throw cause;
+});
+
 port.on("message", (message: ToWorker) => {
   if (message.tag === "start") void start(message);
   else if (message.tag === "output-closed") stdio[message.output].destroy();

@@ -1,10 +1,11 @@
 import { spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { makePki, writePki } from "../support/pki.ts";
 import { builtGuest } from "./guests/build.ts";
 
 const program = fileURLToPath(new URL("../../host/cli/bin.mjs", import.meta.url));
@@ -119,6 +120,22 @@ describe("sallyport run", () => {
     const { code, stderr } = await sallyport(["run", guest, "--allow-net", "http://x/", "--", "speak"]);
     expect(code).toBe(64);
     expect(stderr).toContain("--allow-net");
+  });
+
+  test("gives the component the identities that were granted, and no others", async () => {
+    const files = writePki(join(folder, "pki"), await makePki());
+    const identity = `${files.chain},${files.key}`;
+    const granted = ["--identity", `b=${identity}`, "--identity", `a=${identity}`, "--ca", files.ca];
+    expect(await sallyport(["run", guest, ...granted, "--", "identities"])).toMatchObject({ code: 0, stdout: "a 2\nb 2\n" });
+    expect(await sallyport(["run", guest, "--", "identities"])).toMatchObject({ code: 0, stdout: "" });
+  });
+
+  test("refuses a key that others can read", async () => {
+    const files = writePki(join(folder, "open-pki"), await makePki());
+    chmodSync(files.key, 0o644);
+    const { code, stderr } = await sallyport(["run", guest, "--identity", `a=${files.chain},${files.key}`, "--", "identities"]);
+    expect(code).toBe(66);
+    expect(stderr).toContain("chmod 600");
   });
 
   for (const [what, flags, code, message] of [

@@ -1,4 +1,5 @@
 // A guest that behaves as its first argument says.
+import { PrivateIdentity } from "sallyport:tls/identities@0.1.0";
 import { getArguments } from "wasi:cli/environment@0.2.12";
 import { exitWithCode } from "wasi:cli/exit@0.2.12";
 import { getStderr } from "wasi:cli/stderr@0.2.12";
@@ -59,6 +60,13 @@ const behaviours: Record<string, (args: string[]) => void> = {
       } catch {
         return;
       }
+    }
+  },
+  /** Names the identities that it was granted, and opens each. */
+  identities() {
+    for (const name of PrivateIdentity.names()) {
+      const size = PrivateIdentity.open(name).publicIdentity().exportX509Chain().length;
+      print(getStdout(), `${name} ${size}\n`);
     }
   },
   "print-arguments": (args) => print(getStdout(), args.join("|")),

@@ -14,7 +14,7 @@ const root = join(here, "../../..");
 export async function builtGuest(name: string): Promise<string> {
   const entry = join(here, `${name}.ts`);
   const wit = join(here, "commands.wit");
-  const sources = [entry, wit, join(root, "host/component/componentize.ts"), join(root, "package-lock.json")];
+  const sources = [entry, wit, join(root, "wit/tls.wit"), join(root, "host/component/componentize.ts"), join(root, "package-lock.json")];
   const folder = join(root, ".cache/test-guests");
   const file = join(folder, `${name}-${sourceHash(sources.map((path) => readFileSync(path)))}.wasm`);
   if (existsSync(file)) return file;
