@@ -16,14 +16,22 @@ export class HostInstance {
   readonly wasi: SocketsImports & CliImports & ClocksImports & FilesystemImports;
   readonly network: Network;
 
+  readonly #ownedAtStart: number;
+
   constructor(options: ImportsOptions = {}) {
     this.host = createImports({ onRefusal: (line) => this.refusals.push(line), ...options });
     this.wasi = this.host.imports as unknown as typeof this.wasi;
+    this.#ownedAtStart = this.ledger.owned;
     this.network = this.wasi["wasi:sockets/instance-network"].instanceNetwork();
   }
 
   get ledger() {
     return this.host.ledger;
+  }
+
+  /** What the guest made the host hold of the operating system: sockets, files, armed timers. */
+  get owned(): number {
+    return Math.max(0, this.ledger.owned - this.#ownedAtStart);
   }
 
   dispose(): void {

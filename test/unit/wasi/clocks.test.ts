@@ -3,7 +3,7 @@ import { poll } from "../../../host/io/poll.ts";
 import { HostInstance, block } from "../../support/host-instance.ts";
 
 const made = new HostInstance();
-afterEach(() => expect(made.ledger.owned).toBe(0));
+afterEach(() => expect(made.owned).toBe(0));
 const clock = made.wasi["wasi:clocks/monotonic-clock"];
 
 describe("clocks", () => {

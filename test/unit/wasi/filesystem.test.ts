@@ -64,9 +64,9 @@ describe("files", () => {
     const stream = file.readViaStream(0n);
     file[Symbol.dispose]();
     expect(await readAll(stream)).toHaveLength(1_000_000);
-    expect(made.ledger.owned).toBe(1);
+    expect(made.owned).toBe(1);
     stream[Symbol.dispose]();
-    expect(made.ledger.owned).toBe(0);
+    expect(made.owned).toBe(0);
   });
 
   it("are made, written at an offset, appended to and cut", async () => {
@@ -155,7 +155,7 @@ describe("files", () => {
   it("are closed with the instance", () => {
     root.openAt({}, "file", {}, readOnly);
     root.readDirectory();
-    expect(made.ledger.owned).toBe(2);
+    expect(made.owned).toBe(2);
     made.dispose();
     expect(made.ledger.owned).toBe(0);
     expect(() => root.openAt({}, "file", {}, readOnly)).toThrow(Trap);

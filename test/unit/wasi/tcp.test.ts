@@ -383,7 +383,7 @@ describe("an instance that ends", () => {
     void poll([made.wasi["wasi:clocks/monotonic-clock"].subscribeDuration(10n ** 15n)]);
     made.tcp().startBind(made.network, loopback(0));
     await new Promise(setImmediate);
-    expect(made.ledger.owned).toBeGreaterThan(3);
+    expect(made.owned).toBeGreaterThan(3);
     made.dispose();
     expect(made.ledger.owned).toBe(0);
     const late = connect(port, "127.0.0.1");
@@ -395,8 +395,8 @@ describe("an instance that ends", () => {
     const { made, client, server, listener } = await pair();
     for (const it of [client.input, client.output, server.input, server.output, client.socket, server.socket, listener])
       it[Symbol.dispose]();
-    for (let i = 0; i < 200 && made.ledger.owned > 0; i++) await new Promise((resolve) => setTimeout(resolve, 5));
-    expect(made.ledger.owned).toBe(0);
+    for (let i = 0; i < 200 && made.owned > 0; i++) await new Promise((resolve) => setTimeout(resolve, 5));
+    expect(made.owned).toBe(0);
   });
 });
 
