@@ -12,18 +12,18 @@ export type BodyStep =
 
 /** Follows one body through its bytes, whatever their split. Holds no body bytes, only where in the framing it is. */
 export class BodyParser {
-  readonly #framing: Framing;
-  readonly #limits: Limits;
-  readonly #lines = new LineReader();
-  #state: BodyState;
-  #trailerLines: string[] = [];
-  #trailerBytes = 0;
-  #extensionBytes = 0;
+  private readonly framing: Framing;
+  private readonly limits: Limits;
+  private readonly lines = new LineReader();
+  private state: BodyState;
+  private trailerLines: string[] = [];
+  private trailerBytes = 0;
+  private extensionBytes = 0;
 
   constructor(framing: Framing, limits: Limits) {
-    this.#framing = framing;
-    this.#limits = limits;
-    this.#state =
+    this.framing = framing;
+    this.limits = limits;
+    this.state =
       framing.tag === "length"
         ? { tag: "data", left: framing.length }
         : framing.tag === "chunked"
@@ -35,49 +35,49 @@ export class BodyParser {
 
   /** Body bytes that are known to come next without a break: the rest of a length or of a chunk; Infinity up to the close. */
   get left(): number {
-    return this.#state.tag === "data" ? this.#state.left : 0;
+    return this.state.tag === "data" ? this.state.left : 0;
   }
 
   /** @throws {HttpError} ERR_SALLYPORT_HTTP_CHUNK, _FIELD or _LIMIT */
   step(bytes: Uint8Array, at: number): BodyStep {
     for (let position = at; ;) {
-      const state = this.#state;
+      const state = this.state;
       switch (state.tag) {
         case "end":
           return { tag: "end", at: position, trailers: undefined };
         case "data": {
           if (state.left === 0) {
-            this.#state = this.#framing.tag === "chunked" ? { tag: "chunk-end", seen: 0 } : { tag: "end" };
+            this.state = this.framing.tag === "chunked" ? { tag: "chunk-end", seen: 0 } : { tag: "end" };
             continue;
           }
           if (position >= bytes.length) return { tag: "more", at: position };
           const end = state.left < bytes.length - position ? position + state.left : bytes.length;
-          this.#state = { tag: "data", left: state.left - (end - position) };
+          this.state = { tag: "data", left: state.left - (end - position) };
           return { tag: "data", start: position, at: end };
         }
         case "chunk-size": {
           const lines: string[] = [];
-          const taken = this.#lines.take(bytes, position, lines, MAX_CHUNK_LINE, CHUNK_LINE_SLICE, 1);
+          const taken = this.lines.take(bytes, position, lines, MAX_CHUNK_LINE, CHUNK_LINE_SLICE, 1);
           if (taken.tag === "more") return taken as BodyStep;
-          this.#state = this.#chunk(lines[0]);
+          this.state = this.readChunkLine(lines[0]);
           position = taken.at;
           continue;
         }
         case "chunk-end":
           if (position >= bytes.length) return { tag: "more", at: position };
           if (bytes[position] !== (state.seen === 0 ? CR : LF)) throw chunk("a chunk is not followed by CR LF");
-          this.#state = state.seen === 0 ? { tag: "chunk-end", seen: 1 } : { tag: "chunk-size" };
+          this.state = state.seen === 0 ? { tag: "chunk-end", seen: 1 } : { tag: "chunk-size" };
           position++;
           continue;
         case "trailers": {
-          const taken = this.#lines.take(bytes, position, this.#trailerLines, this.#limits.line, TRAILER_SLICE);
-          this.#trailerBytes += taken.at - position;
-          if (this.#trailerBytes > this.#limits.trailers || this.#trailerLines.length > this.#limits.fields) {
+          const taken = this.lines.take(bytes, position, this.trailerLines, this.limits.line, TRAILER_SLICE);
+          this.trailerBytes += taken.at - position;
+          if (this.trailerBytes > this.limits.trailers || this.trailerLines.length > this.limits.fields) {
             throw new HttpError("ERR_SALLYPORT_HTTP_LIMIT", "the trailers are too large");
           }
           if (taken.tag === "more") return taken as BodyStep;
-          this.#state = { tag: "end" };
-          return { tag: "end", at: taken.at, trailers: this.#trailers() };
+          this.state = { tag: "end" };
+          return { tag: "end", at: taken.at, trailers: this.readTrailers() };
         }
       }
     }
@@ -89,32 +89,32 @@ export class BodyParser {
    * @throws {HttpError} ERR_SALLYPORT_HTTP_ARGUMENT if that is more than `left`
    */
   skip(count: number): void {
-    if (this.#state.tag !== "data" || !(count >= 0 && count <= this.#state.left)) {
+    if (this.state.tag !== "data" || !(count >= 0 && count <= this.state.left)) {
       throw new HttpError("ERR_SALLYPORT_HTTP_ARGUMENT", "more bytes were moved than the body has left");
     }
-    this.#state = { tag: "data", left: this.#state.left - count };
+    this.state = { tag: "data", left: this.state.left - count };
   }
 
   /** The transport ended here. @throws {HttpError} ERR_SALLYPORT_HTTP_TRUNCATED unless the body may end here. */
   close(): void {
-    if (this.#framing.tag === "close") this.#state = { tag: "end" };
-    if (this.#state.tag === "data" && this.#state.left === 0 && this.#framing.tag !== "chunked") this.#state = { tag: "end" };
-    if (this.#state.tag !== "end") throw new HttpError("ERR_SALLYPORT_HTTP_TRUNCATED", "the body was cut short");
+    if (this.framing.tag === "close") this.state = { tag: "end" };
+    if (this.state.tag === "data" && this.state.left === 0 && this.framing.tag !== "chunked") this.state = { tag: "end" };
+    if (this.state.tag !== "end") throw new HttpError("ERR_SALLYPORT_HTTP_TRUNCATED", "the body was cut short");
   }
 
-  #chunk(line: string | undefined): BodyState {
+  private readChunkLine(line: string | undefined): BodyState {
     const match = line === undefined ? null : CHUNK_LINE.exec(line);
     if (match === null || hasControls([line!])) throw chunk("a chunk size is malformed");
     const digits = match[1]!;
-    this.#extensionBytes += line!.length - digits.length;
-    if (this.#extensionBytes > this.#limits.chunkExtensions) throw new HttpError("ERR_SALLYPORT_HTTP_LIMIT", "too many chunk extensions");
+    this.extensionBytes += line!.length - digits.length;
+    if (this.extensionBytes > this.limits.chunkExtensions) throw new HttpError("ERR_SALLYPORT_HTTP_LIMIT", "too many chunk extensions");
     const size = Number.parseInt(digits, 16);
     return size === 0 ? { tag: "trailers" } : { tag: "data", left: size };
   }
 
-  #trailers(): Fields | undefined {
-    if (this.#trailerLines.length === 0) return undefined;
-    const trailers = parseFields(this.#trailerLines, 0);
+  private readTrailers(): Fields | undefined {
+    if (this.trailerLines.length === 0) return undefined;
+    const trailers = parseFields(this.trailerLines, 0);
     for (const name of NOT_IN_TRAILERS) if (trailers.has(name)) throw new HttpError("ERR_SALLYPORT_HTTP_FIELD", `${name} in a trailer`);
     return trailers;
   }

@@ -12,31 +12,31 @@ export interface Field {
 
 /** The fields of one message in their order (RFC 9110, section 5). */
 export class Fields implements Iterable<Field> {
-  readonly #list: readonly Field[];
+  private readonly list: readonly Field[];
 
   constructor(list: readonly Field[]) {
-    this.#list = list;
+    this.list = list;
   }
 
   get length(): number {
-    return this.#list.length;
+    return this.list.length;
   }
 
   has(name: string): boolean {
     const key = name.toLowerCase();
-    return this.#list.some((field) => field.key === key);
+    return this.list.some((field) => field.key === key);
   }
 
   /** The first value of that name. */
   get(name: string): string | undefined {
     const key = name.toLowerCase();
-    return this.#list.find((field) => field.key === key)?.value;
+    return this.list.find((field) => field.key === key)?.value;
   }
 
   /** Every value of that name, one a field line. */
   getAll(name: string): string[] {
     const key = name.toLowerCase();
-    return this.#list.filter((field) => field.key === key).map((field) => field.value);
+    return this.list.filter((field) => field.key === key).map((field) => field.value);
   }
 
   /** The members of a comma-separated list over all fields of that name, in lower case: for `Connection` and the like. */
@@ -46,7 +46,7 @@ export class Fields implements Iterable<Field> {
   }
 
   [Symbol.iterator](): Iterator<Field> {
-    return this.#list[Symbol.iterator]();
+    return this.list[Symbol.iterator]();
   }
 }
 

@@ -6,11 +6,11 @@ import { latin1 } from "../wire/utf8.ts";
  * string functions do the rest: a loop over bytes costs ten times as much on QuickJS.
  */
 export class LineReader {
-  #partial = "";
+  private partial = "";
 
   /** Whether a line has begun. */
   get midLine(): boolean {
-    return this.#partial.length > 0;
+    return this.partial.length > 0;
   }
 
   /**
@@ -28,22 +28,22 @@ export class LineReader {
       for (;;) {
         const lineFeed = text.indexOf("\n", lineStart);
         if (lineFeed < 0) break;
-        const line = this.#finish(text.slice(lineStart, lineFeed), limit);
+        const line = this.finish(text.slice(lineStart, lineFeed), limit);
         lineStart = lineFeed + 1;
         if (line === "") return { tag: "empty-line", at: position + lineStart };
         lines.push(line);
         if (lines.length >= maxLines) return { tag: "lines", at: position + lineStart };
       }
-      this.#partial = this.#partial === "" ? text.slice(lineStart) : this.#partial + text.slice(lineStart);
-      if (this.#partial.length > limit + 1) throw tooLong();
+      this.partial = this.partial === "" ? text.slice(lineStart) : this.partial + text.slice(lineStart);
+      if (this.partial.length > limit + 1) throw tooLong();
       position += text.length;
     }
     return { tag: "more", at: position };
   }
 
-  #finish(rest: string, limit: number): string {
-    const line = this.#partial + rest;
-    this.#partial = "";
+  private finish(rest: string, limit: number): string {
+    const line = this.partial + rest;
+    this.partial = "";
     if (line.length > limit + 1) throw tooLong();
     if (line.charCodeAt(line.length - 1) !== CR) throw new HttpError("ERR_SALLYPORT_HTTP_LINE", "a line ends in LF without CR");
     return line.slice(0, -1);

@@ -30,10 +30,10 @@ export function responseParser(requestMethod: string, limits?: Partial<Limits>):
 
 class ResponseHeadReader implements HeadReader<ResponseHead> {
   readonly skipsEmptyLines = false;
-  readonly #method: string;
+  private readonly method: string;
 
   constructor(method: string) {
-    this.#method = method;
+    this.method = method;
   }
 
   parse(startLine: string, fields: Fields): { head: ResponseHead; framing: Framing; interim: boolean } {
@@ -41,26 +41,26 @@ class ResponseHeadReader implements HeadReader<ResponseHead> {
     if (match === null) throw new HttpError("ERR_SALLYPORT_HTTP_START_LINE", "this is no HTTP/1 response");
     const minorVersion = match[1] === "1" ? 1 : 0;
     const status = Number(match[2]);
-    const framing = this.#framing(status, fields, minorVersion);
-    const upgraded = this.#upgrades(status);
+    const framing = this.framingOf(status, fields, minorVersion);
+    const upgraded = this.upgrades(status);
     const reusable = !upgraded && framing.tag !== "close" && persists(minorVersion, fields);
     const head = { minorVersion, status, reason: match[3] ?? "", fields, reusable, upgraded };
     return { head, framing, interim: status < 200 && status !== 101 };
   }
 
-  #framing(status: number, fields: Fields, minorVersion: number): Framing {
+  private framingOf(status: number, fields: Fields, minorVersion: number): Framing {
     // Looked at even where there is no body: what contradicts itself is not to be trusted with the next message either.
     const declared = declaredFraming(fields, minorVersion, true);
     if ((status < 200 || status === 204) && declared?.tag === "chunked") {
       throw new HttpError("ERR_SALLYPORT_HTTP_FRAMING", "Transfer-Encoding on a response that cannot have a body");
     }
     if (status < 200 || status === 204 || status === 304) return { tag: "none" };
-    if (this.#method === "HEAD" || this.#upgrades(status)) return { tag: "none" };
+    if (this.method === "HEAD" || this.upgrades(status)) return { tag: "none" };
     return declared ?? { tag: "close" };
   }
 
-  #upgrades(status: number): boolean {
-    return status === 101 || (this.#method === "CONNECT" && status >= 200 && status < 300);
+  private upgrades(status: number): boolean {
+    return status === 101 || (this.method === "CONNECT" && status >= 200 && status < 300);
   }
 }
 

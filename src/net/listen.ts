@@ -35,25 +35,25 @@ export async function listenTcp(at: SocketAddress, options: { backlog?: number; 
 
 /** A listening TCP socket. Its connections come one by one: `for await (const connection of listener)`. */
 export class TcpListener implements Disposable, AsyncIterable<TcpConnection> {
-  readonly #socket: TcpSocket;
-  readonly #ready: Event;
+  private readonly socket: TcpSocket;
+  private readonly ready: Event;
 
   constructor(socket: TcpSocket, ready: Event) {
-    this.#socket = socket;
-    this.#ready = ready;
+    this.socket = socket;
+    this.ready = ready;
   }
 
   /** Where it listens, with the port that the host chose. @throws {SocketError} */
   get localAddress(): SocketAddress {
-    return fromWit(operate("local address", () => this.#socket.localAddress()));
+    return fromWit(operate("local address", () => this.socket.localAddress()));
   }
 
   /** The next connection. @throws {SocketError} @throws {Cancelled} when the listener is closed, or the scope's reason */
   async accept(scope?: Scope): Promise<TcpConnection> {
     for (;;) {
-      const accepted = tryOperation("accept", () => this.#socket.accept());
+      const accepted = tryOperation("accept", () => this.socket.accept());
       if (accepted !== undefined) return new TcpConnection(...accepted.value);
-      await this.#ready.wait(scope);
+      await this.ready.wait(scope);
     }
   }
 
@@ -63,6 +63,6 @@ export class TcpListener implements Disposable, AsyncIterable<TcpConnection> {
 
   /** Listen no longer. An `accept` under way ends with `Cancelled`. Accepted connections stay. */
   [Symbol.dispose](): void {
-    dropInOrder(this.#ready, this.#socket);
+    dropInOrder(this.ready, this.socket);
   }
 }

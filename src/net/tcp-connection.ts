@@ -11,23 +11,23 @@ import { operate, SocketError } from "./socket-error.ts";
 export class TcpConnection implements Disposable {
   readonly reader: Reader;
   readonly writer: Writer;
-  readonly #socket: TcpSocket;
+  private readonly socket: TcpSocket;
 
   /** All three are owned from here on. */
   constructor(socket: TcpSocket, input: InputStream, output: OutputStream) {
-    this.#socket = socket;
+    this.socket = socket;
     this.reader = new Reader(input);
     this.writer = new Writer(output);
   }
 
   /** @throws {SocketError} */
   get remoteAddress(): SocketAddress {
-    return fromWit(operate("remote address", () => this.#socket.remoteAddress()));
+    return fromWit(operate("remote address", () => this.socket.remoteAddress()));
   }
 
   /** @throws {SocketError} */
   get localAddress(): SocketAddress {
-    return fromWit(operate("local address", () => this.#socket.localAddress()));
+    return fromWit(operate("local address", () => this.socket.localAddress()));
   }
 
   /**
@@ -38,7 +38,7 @@ export class TcpConnection implements Disposable {
   async endWriting(scope?: Scope): Promise<void> {
     await this.writer.flush(scope);
     try {
-      operate("shutdown", () => this.#socket.shutdown("send"));
+      operate("shutdown", () => this.socket.shutdown("send"));
     } catch (error) {
       // The peer was faster: there is nothing left to end.
       if (!(error instanceof SocketError) || error.reason !== "invalid-state") throw error;
@@ -56,6 +56,6 @@ export class TcpConnection implements Disposable {
 
   /** Close both directions. Bytes that the host has not sent yet may be lost: `endWriting` first. */
   [Symbol.dispose](): void {
-    dropInOrder(this.reader, this.writer, this.#socket);
+    dropInOrder(this.reader, this.writer, this.socket);
   }
 }

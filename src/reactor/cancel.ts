@@ -21,38 +21,38 @@ export class TimedOut extends Error {
  * What waits inside passes the scope on, as with an AbortSignal, which QuickJS does not have.
  */
 export class Scope implements Disposable {
-  readonly #parent: Scope | undefined;
-  #reason: Error | undefined;
-  #listeners: Set<(reason: Error) => void> | undefined;
-  #detach: (() => void) | undefined;
+  private readonly parent: Scope | undefined;
+  private why: Error | undefined;
+  private listeners: Set<(reason: Error) => void> | undefined;
+  private detach: (() => void) | undefined;
 
   constructor(parent?: Scope) {
-    this.#parent = parent;
-    if (parent?.reason !== undefined) this.#reason = parent.reason;
-    else this.#detach = parent?.onCancel((reason) => this.cancel(reason));
+    this.parent = parent;
+    if (parent?.reason !== undefined) this.why = parent.reason;
+    else this.detach = parent?.onCancel((reason) => this.cancel(reason));
   }
 
   /** Why this was cancelled; `undefined` while it was not. */
   get reason(): Error | undefined {
-    return this.#reason ?? this.#parent?.reason;
+    return this.why ?? this.parent?.reason;
   }
 
   /** Cancel every wait in here, once; later calls change nothing. */
   cancel(reason: Error = new Cancelled()): void {
-    if (this.#reason !== undefined) return;
-    this.#reason = reason;
-    const listeners = this.#listeners;
+    if (this.why !== undefined) return;
+    this.why = reason;
+    const listeners = this.listeners;
     this[Symbol.dispose]();
     for (const listener of listeners ?? []) listener(reason);
   }
 
   /** Call `listener` when this is cancelled, until the returned function is called. */
   onCancel(listener: (reason: Error) => void): () => void {
-    if (this.#reason !== undefined) {
-      listener(this.#reason);
+    if (this.why !== undefined) {
+      listener(this.why);
       return () => {};
     }
-    const listeners = (this.#listeners ??= new Set());
+    const listeners = (this.listeners ??= new Set());
     listeners.add(listener);
     return () => listeners.delete(listener);
   }
@@ -64,8 +64,8 @@ export class Scope implements Disposable {
 
   /** Let go of the parent and of all listeners without cancelling anything. */
   [Symbol.dispose](): void {
-    this.#detach?.();
-    this.#detach = undefined;
-    this.#listeners = undefined;
+    this.detach?.();
+    this.detach = undefined;
+    this.listeners = undefined;
   }
 }

@@ -8,21 +8,21 @@ import { wait } from "./reactor.ts";
  * before what it came from.
  */
 export class Event implements Disposable {
-  readonly #subscribe: () => Pollable;
-  readonly #alive = new Scope();
-  #pollable: Pollable | undefined;
+  private readonly subscribe: () => Pollable;
+  private readonly alive = new Scope();
+  private pollable: Pollable | undefined;
 
   constructor(subscribe: () => Pollable) {
-    this.#subscribe = subscribe;
+    this.subscribe = subscribe;
   }
 
   /** @throws {Cancelled} when this is disposed meanwhile, or the reason of `scope`. */
   async wait(scope?: Scope): Promise<void> {
-    this.#alive.throwIfCancelled();
-    const pollable = (this.#pollable ??= this.#subscribe());
-    if (scope === undefined) return await wait(pollable, this.#alive);
+    this.alive.throwIfCancelled();
+    const pollable = (this.pollable ??= this.subscribe());
+    if (scope === undefined) return await wait(pollable, this.alive);
     scope.throwIfCancelled();
-    using both = new Scope(this.#alive);
+    using both = new Scope(this.alive);
     const release = scope.onCancel((reason) => both.cancel(reason));
     try {
       await wait(pollable, both);
@@ -32,9 +32,9 @@ export class Event implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#alive.cancel(new Cancelled("what was waited for has been closed"));
-    const pollable = this.#pollable;
-    this.#pollable = undefined;
+    this.alive.cancel(new Cancelled("what was waited for has been closed"));
+    const pollable = this.pollable;
+    this.pollable = undefined;
     pollable?.[Symbol.dispose]();
   }
 }

@@ -12,17 +12,17 @@ export interface Wait<P> {
  * there are; nothing is rebuilt per poll. Knows nothing of WASI: `P` is whatever `poll` polls.
  */
 export class PollList<P> {
-  readonly #pollables: P[] = [];
-  readonly #waits: Wait<P>[] = [];
+  private readonly pollables: P[] = [];
+  private readonly waits: Wait<P>[] = [];
 
   get size(): number {
-    return this.#waits.length;
+    return this.waits.length;
   }
 
   add(pollable: P, wake: () => void): Wait<P> {
-    const wait = { pollable, wake, index: this.#waits.length };
-    this.#pollables.push(pollable);
-    this.#waits.push(wait);
+    const wait = { pollable, wake, index: this.waits.length };
+    this.pollables.push(pollable);
+    this.waits.push(wait);
     return wait;
   }
 
@@ -31,19 +31,19 @@ export class PollList<P> {
     const index = wait.index;
     if (index < 0) return;
     wait.index = -1;
-    const lastPollable = this.#pollables.pop()!;
-    const lastWait = this.#waits.pop()!;
+    const lastPollable = this.pollables.pop()!;
+    const lastWait = this.waits.pop()!;
     if (lastWait === wait) return;
-    this.#pollables[index] = lastPollable;
-    this.#waits[index] = lastWait;
+    this.pollables[index] = lastPollable;
+    this.waits[index] = lastWait;
     lastWait.index = index;
   }
 
   /** Poll, take out what is ready, wake it. Returns how many were. */
   pollOnce(poll: (pollables: P[]) => ArrayLike<number>): number {
-    const indices = poll(this.#pollables);
+    const indices = poll(this.pollables);
     const ready: Wait<P>[] = [];
-    for (let i = 0; i < indices.length; i++) ready.push(this.#waits[indices[i]!]!);
+    for (let i = 0; i < indices.length; i++) ready.push(this.waits[indices[i]!]!);
     for (const wait of ready) this.remove(wait);
     for (const wait of ready) wait.wake();
     return ready.length;

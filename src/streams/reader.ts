@@ -33,26 +33,26 @@ export class TooLong extends Error {
  * Reads from a wasi:io input-stream without blocking the guest. Owns the stream and its pollable. One read at a time.
  */
 export class Reader implements Disposable {
-  #stream: InputStream | undefined;
-  readonly #readable: Event;
-  #pending: Uint8Array = EMPTY;
-  #ended = false;
+  private input: InputStream | undefined;
+  private readonly ready: Event;
+  private pending: Uint8Array = EMPTY;
+  private ended = false;
 
   /** @param stream owned from here on */
   constructor(stream: InputStream) {
-    this.#stream = stream;
-    this.#readable = new Event(() => stream.subscribe());
+    this.input = stream;
+    this.ready = new Event(() => stream.subscribe());
   }
 
   /** Bytes that were read from the stream, or given back, and not handed out yet. */
   get buffered(): number {
-    return this.#pending.length;
+    return this.pending.length;
   }
 
   /** The stream, for calls that take it borrowed, such as splice. Bytes in `buffered` come before it. @throws {DroppedError} */
   get stream(): InputStream {
-    if (this.#stream === undefined) throw new DroppedError("the input stream");
-    return this.#stream;
+    if (this.input === undefined) throw new DroppedError("the input stream");
+    return this.input;
   }
 
   /**
@@ -64,28 +64,28 @@ export class Reader implements Disposable {
     for (;;) {
       const bytes = this.tryRead(max);
       if (bytes === undefined || bytes.length > 0) return bytes;
-      await this.#readable.wait(scope);
+      await this.ready.wait(scope);
     }
   }
 
   /** As `read`, but no bytes are an answer: a reader that has other things to do waits with `readable`. */
   tryRead(max: number = MAX_READ): Uint8Array | undefined {
     if (max < 1) throw new RangeError("read: at least one byte has to be asked for");
-    if (this.#pending.length > 0) return this.#takePending(max);
-    if (this.#ended) return undefined;
+    if (this.pending.length > 0) return this.takePending(max);
+    if (this.ended) return undefined;
     try {
       return this.stream.read(u64(max < MAX_READ ? max : MAX_READ));
     } catch (thrown) {
       const error = streamError(thrown);
       if (error !== "closed") throw error;
-      this.#ended = true;
+      this.ended = true;
       return undefined;
     }
   }
 
   /** Resolves when a read would not answer an empty array. */
   async readable(scope?: Scope): Promise<void> {
-    if (this.#pending.length === 0 && !this.#ended) await this.#readable.wait(scope);
+    if (this.pending.length === 0 && !this.ended) await this.ready.wait(scope);
   }
 
   /** Exactly `length` bytes. @throws {UnexpectedEnd} if there are fewer; those stay readable. @throws {StreamFailure} */
@@ -93,7 +93,7 @@ export class Reader implements Disposable {
     const result = new Uint8Array(length);
     let filled = 0;
     while (filled < length) {
-      const bytes = await this.#readOrGiveBack(length - filled, () => result.subarray(0, filled), scope);
+      const bytes = await this.readOrGiveBack(length - filled, () => result.subarray(0, filled), scope);
       if (bytes === undefined) throw new UnexpectedEnd(filled);
       result.set(bytes, filled);
       filled += bytes.length;
@@ -111,7 +111,7 @@ export class Reader implements Disposable {
     const parts: Uint8Array[] = [];
     let length = 0;
     for (;;) {
-      const bytes = await this.#readOrGiveBack(MAX_READ, () => concat(parts, length), scope);
+      const bytes = await this.readOrGiveBack(MAX_READ, () => concat(parts, length), scope);
       if (bytes === undefined) throw new UnexpectedEnd(length);
       const at = bytes.indexOf(delimiter);
       const taken = at < 0 ? bytes.length : at + 1;
@@ -131,7 +131,7 @@ export class Reader implements Disposable {
   /** Give bytes back: the next read starts with them. They are kept, not copied. */
   unread(bytes: Uint8Array): void {
     if (bytes.length === 0) return;
-    this.#pending = this.#pending.length === 0 ? bytes : concat([bytes, this.#pending], bytes.length + this.#pending.length);
+    this.pending = this.pending.length === 0 ? bytes : concat([bytes, this.pending], bytes.length + this.pending.length);
   }
 
   /**
@@ -140,38 +140,38 @@ export class Reader implements Disposable {
    */
   release(): { stream: InputStream; buffered: Uint8Array } {
     const stream = this.stream;
-    const buffered = this.#pending;
-    this.#stream = undefined;
+    const buffered = this.pending;
+    this.input = undefined;
     this[Symbol.dispose]();
     return { stream, buffered };
   }
 
   /** Drop the pollable, then the stream. A read under way ends with `Cancelled`. */
   [Symbol.dispose](): void {
-    this.#pending = EMPTY;
-    this.#readable[Symbol.dispose]();
-    const stream = this.#stream;
-    this.#stream = undefined;
+    this.pending = EMPTY;
+    this.ready[Symbol.dispose]();
+    const stream = this.input;
+    this.input = undefined;
     stream?.[Symbol.dispose]();
   }
 
-  #takePending(max: number): Uint8Array {
-    const bytes = this.#pending;
+  private takePending(max: number): Uint8Array {
+    const bytes = this.pending;
     if (bytes.length <= max) {
-      this.#pending = EMPTY;
+      this.pending = EMPTY;
       return bytes;
     }
-    this.#pending = bytes.subarray(max);
+    this.pending = bytes.subarray(max);
     return bytes.subarray(0, max);
   }
 
   /** A read in the middle of a larger one: at the end, or on an error, what that one had taken is given back. */
-  async #readOrGiveBack(max: number, taken: () => Uint8Array, scope: Scope | undefined): Promise<Uint8Array | undefined> {
+  private async readOrGiveBack(max: number, taken: () => Uint8Array, scope: Scope | undefined): Promise<Uint8Array | undefined> {
     let bytes: Uint8Array | undefined;
     try {
       return (bytes = await this.read(max, scope));
     } finally {
-      if (bytes === undefined && this.#stream !== undefined) this.unread(taken());
+      if (bytes === undefined && this.input !== undefined) this.unread(taken());
     }
   }
 }

@@ -10,19 +10,19 @@ import { StreamClosed, streamError } from "./failure.ts";
  * pollable. One write at a time.
  */
 export class Writer implements Disposable {
-  #stream: OutputStream | undefined;
-  readonly #writable: Event;
+  private output: OutputStream | undefined;
+  private readonly ready: Event;
 
   /** @param stream owned from here on */
   constructor(stream: OutputStream) {
-    this.#stream = stream;
-    this.#writable = new Event(() => stream.subscribe());
+    this.output = stream;
+    this.ready = new Event(() => stream.subscribe());
   }
 
   /** The stream, for calls that take it borrowed, such as splice. @throws {DroppedError} */
   get stream(): OutputStream {
-    if (this.#stream === undefined) throw new DroppedError("the output stream");
-    return this.#stream;
+    if (this.output === undefined) throw new DroppedError("the output stream");
+    return this.output;
   }
 
   /**
@@ -40,24 +40,24 @@ export class Writer implements Disposable {
       }
       const end = permit < bytes.length - at ? at + permit : bytes.length;
       const part = at === 0 && end === bytes.length ? bytes : bytes.subarray(at, end);
-      this.#call((stream) => stream.write(part));
+      this.call((stream) => stream.write(part));
       at = end;
     }
   }
 
   /** How many bytes the stream takes now. @throws {StreamClosed} @throws {StreamFailure} */
   permit(): number {
-    return numberOfU64(this.#call((stream) => stream.checkWrite()));
+    return numberOfU64(this.call((stream) => stream.checkWrite()));
   }
 
   /** Resolves when `permit` would not answer 0. */
   writable(scope?: Scope): Promise<void> {
-    return this.#writable.wait(scope);
+    return this.ready.wait(scope);
   }
 
   /** Resolves when what was written has left for where the stream leads. @throws as `write` */
   async flush(scope?: Scope): Promise<void> {
-    this.#call((stream) => stream.flush());
+    this.call((stream) => stream.flush());
     // A flush under way answers 0 to check-write (wasi:io/streams, `flush`); the first other answer is its end.
     while (this.permit() === 0) await this.writable(scope);
   }
@@ -74,20 +74,20 @@ export class Writer implements Disposable {
   /** Hand the stream on, to `forward` for example. This writer is closed afterwards. */
   release(): OutputStream {
     const stream = this.stream;
-    this.#stream = undefined;
+    this.output = undefined;
     this[Symbol.dispose]();
     return stream;
   }
 
   /** Drop the pollable, then the stream. A write under way ends with `Cancelled`. */
   [Symbol.dispose](): void {
-    this.#writable[Symbol.dispose]();
-    const stream = this.#stream;
-    this.#stream = undefined;
+    this.ready[Symbol.dispose]();
+    const stream = this.output;
+    this.output = undefined;
     stream?.[Symbol.dispose]();
   }
 
-  #call<T>(operation: (stream: OutputStream) => T): T {
+  private call<T>(operation: (stream: OutputStream) => T): T {
     const stream = this.stream;
     try {
       return operation(stream);
