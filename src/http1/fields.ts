@@ -13,9 +13,17 @@ export interface Field {
 /** The fields of one message in their order (RFC 9110, section 5). */
 export class Fields implements Iterable<Field> {
   private readonly list: readonly Field[];
+  private readonly values = new Map<string, string[]>();
 
   constructor(list: readonly Field[]) {
     this.list = list;
+    // Framing, Host and Connection are all asked for, and mostly absent: one index costs less than a search for each.
+    for (let i = 0; i < list.length; i++) {
+      const { key, value } = list[i]!;
+      const others = this.values.get(key);
+      if (others === undefined) this.values.set(key, [value]);
+      else others.push(value);
+    }
   }
 
   get length(): number {
@@ -23,32 +31,37 @@ export class Fields implements Iterable<Field> {
   }
 
   has(name: string): boolean {
-    const key = name.toLowerCase();
-    return this.list.some((field) => field.key === key);
+    return this.values.has(name.toLowerCase());
   }
 
   /** The first value of that name. */
   get(name: string): string | undefined {
-    const key = name.toLowerCase();
-    return this.list.find((field) => field.key === key)?.value;
+    return this.values.get(name.toLowerCase())?.[0];
   }
 
   /** Every value of that name, one a field line. */
-  getAll(name: string): string[] {
-    const key = name.toLowerCase();
-    return this.list.filter((field) => field.key === key).map((field) => field.value);
+  getAll(name: string): readonly string[] {
+    return this.values.get(name.toLowerCase()) ?? NONE;
   }
 
   /** The members of a comma-separated list over all fields of that name, in lower case: for `Connection` and the like. */
-  tokens(name: string): string[] {
-    const members = this.getAll(name).join(",").toLowerCase().split(",");
-    return members.map((member) => trim(member)).filter((member) => member !== "");
+  tokens(name: string): readonly string[] {
+    const values = this.getAll(name);
+    if (values.length === 0) return NONE;
+    return values
+      .join(",")
+      .toLowerCase()
+      .split(",")
+      .map(trim)
+      .filter((member) => member !== "");
   }
 
   [Symbol.iterator](): Iterator<Field> {
     return this.list[Symbol.iterator]();
   }
 }
+
+const NONE: readonly string[] = [];
 
 /**
  * Parse field lines strictly (RFC 9112, section 5): no folding, no white space before the colon, no control characters, so

@@ -45,9 +45,9 @@ export class MessageParser<H> {
   private complete = false;
   private failure: HttpError | undefined;
 
-  constructor(reader: HeadReader<H>, limits: Partial<Limits> = {}) {
+  constructor(reader: HeadReader<H>, limits?: Partial<Limits>) {
     this.headReader = reader;
-    this.limits = { ...defaultLimits, ...limits };
+    this.limits = limits === undefined ? defaultLimits : { ...defaultLimits, ...limits };
   }
 
   /** Whether the message is complete. */
