@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { poll } from "../../../host/io/poll.ts";
 import { HostInstance, block } from "../../support/host-instance.ts";
 
@@ -41,5 +41,24 @@ describe("clocks", () => {
   it("let a poll return for the earlier of two times, and disarm the later", async () => {
     const never = clock.subscribeDuration(2n ** 64n - 1n);
     expect([...(await poll([never, clock.subscribeDuration(1_000_000n)]))]).toEqual([1]);
+  });
+
+  it("wait longer than a timer of the system can run", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "hrtime"] });
+    try {
+      const day = 86_400_000;
+      let woken = false;
+      void clock
+        .subscribeDuration(BigInt(60 * day) * 1_000_000n)
+        .block()
+        .then(() => (woken = true));
+      await new Promise(setImmediate);
+      await vi.advanceTimersByTimeAsync(59 * day);
+      expect(woken).toBe(false);
+      await vi.advanceTimersByTimeAsync(2 * day);
+      expect(woken).toBe(true);
+    } finally {
+      vi.useRealTimers();
+    }
   });
 });
