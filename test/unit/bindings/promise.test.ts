@@ -76,6 +76,17 @@ describe("a drained promise", () => {
     expect(settled(promise)).toEqual(fulfilled(1));
   });
 
+  it("follows the promise that it was resolved with, whatever is said to it meanwhile", () => {
+    const inner = DrainedPromise.withResolvers<number>();
+    const outer = DrainedPromise.withResolvers<number>();
+    outer.resolve(inner.promise);
+    outer.resolve(2);
+    outer.reject(new Error("too late"));
+    expect(settled(outer.promise)).toBe("pending");
+    inner.resolve(1);
+    expect(settled(outer.promise)).toEqual(fulfilled(1));
+  });
+
   it("stays as it is when its thenable answers twice, or throws after it answered", () => {
     const twice = { then: (resolve: (value: number) => void, reject: (reason: unknown) => void) => (resolve(1), resolve(2), reject(3)) };
     const throws = {
