@@ -1,5 +1,5 @@
 import { Signal } from "../io/signal.ts";
-import type { Sink, Source, TlsErrorValue } from "../io/source.ts";
+import type { HostMover, Sink, Source, SourceState, TlsErrorValue } from "../io/source.ts";
 
 /** The WIT enum `sallyport:tls/forward.stop`. */
 export type Stop = "authenticated" | "truncated" | "unauthenticated" | "limit" | "closed";
@@ -23,7 +23,7 @@ export type TransferOutcome = { tag: "ok"; val: Stop } | { tag: "err"; val: TlsE
  * Moves one source into one sink until the source ends, the limit is reached, or either fails. What is in flight is what
  * the two buffer themselves: bytes are only taken that the sink has room for.
  */
-export class Transfer {
+export class Transfer implements HostMover {
   readonly changed = new Signal();
   readonly source: Source;
   readonly sink: Sink;
@@ -32,6 +32,7 @@ export class Transfer {
   #outcome: TransferOutcome | undefined;
   /** The source has stopped; what was written is still on its way through the sink. */
   #draining: TransferOutcome | undefined;
+  #handedOver = false;
   #moving = false;
   #again = false;
   #stopListening: (() => void)[] = [];
@@ -44,8 +45,8 @@ export class Transfer {
     this.sink = sink;
     this.#options = options;
     this.#activity = activity;
-    source.owner?.streamForwarded();
-    sink.owner?.streamForwarded();
+    source.owner?.streamForwarded(this);
+    sink.owner?.streamForwarded(this);
   }
 
   /** Begin; the outcome may be known before this returns. */
@@ -65,6 +66,25 @@ export class Transfer {
     return this.#outcome;
   }
 
+  get canHandOver(): boolean {
+    const { limit, atEnd, idleTimeout } = this.#options;
+    return (
+      limit === undefined &&
+      idleTimeout === undefined &&
+      atEnd === "propagate" &&
+      this.#outcome === undefined &&
+      this.#draining === undefined
+    );
+  }
+
+  handOver(): (failed: boolean, transferred: number) => void {
+    this.#handedOver = true;
+    return (failed, transferred) => {
+      this.#transferred += transferred;
+      this.#settle(failed ? { tag: "err", val: { tag: "transport" } } : { tag: "ok", val: "unauthenticated" });
+    };
+  }
+
   /** Stop now. Neither stream is touched. */
   cancel(error: TlsErrorValue): void {
     this.#settle({ tag: "err", val: error });
@@ -82,8 +102,8 @@ export class Transfer {
 
   /** The streams belong to somebody else from here on. */
   release(): void {
-    this.source.owner?.streamReturned();
-    this.sink.owner?.streamReturned();
+    this.source.owner?.streamReturned(this);
+    this.sink.owner?.streamReturned(this);
   }
 
   #move(): void {
@@ -100,7 +120,7 @@ export class Transfer {
   }
 
   #step(): void {
-    if (this.#outcome !== undefined) return;
+    if (this.#outcome !== undefined || this.#handedOver) return;
     if (this.#draining !== undefined) {
       if (this.sink.pending() === 0) this.#settle(this.#draining);
       else if (this.sink.state().tag === "failed") this.#sinkFailed();
@@ -111,6 +131,7 @@ export class Transfer {
       return;
     }
     this.#copy();
+    if (this.#handedOver) return;
     if (this.#transferred === this.#options.limit) {
       this.#drain({ tag: "ok", val: "limit" });
       return;
@@ -119,7 +140,7 @@ export class Transfer {
     const state = this.source.state();
     if (state.tag === "open") return;
     if (state.tag === "failed") this.#sourceFailed(state.failure.tls ?? { tag: "transport" });
-    else this.#sourceEnded(state.ending);
+    else this.#sourceEnded(state);
   }
 
   #copy(): void {
@@ -133,13 +154,17 @@ export class Transfer {
       this.#transferred += chunk.length;
       moved += chunk.length;
       this.sink.write(chunk);
+      if (this.#handedOver) return;
     }
     if (moved > 0) this.#activity.lastMoved = performance.now();
   }
 
-  #sourceEnded(ending: Stop): void {
-    if (this.#options.atEnd === "propagate") this.sink.end();
-    else if (this.#options.atEnd === "abort") this.sink.abort();
+  #sourceEnded({ ending, mayBeCut }: SourceState & { tag: "ended" }): void {
+    const { atEnd } = this.#options;
+    if (atEnd === "abort") this.sink.abort();
+    // Never make a clean end of what may have been cut.
+    else if (atEnd === "propagate" && mayBeCut === true && this.sink.endUnauthenticated !== undefined) this.sink.endUnauthenticated();
+    else if (atEnd === "propagate") this.sink.end();
     this.#drain({ tag: "ok", val: ending });
   }
 

@@ -50,16 +50,27 @@ export type Ending = "authenticated" | "truncated" | "unauthenticated";
 
 export type SourceState =
   | { tag: "open" }
-  /** No byte will follow those that are available. `tolerated` is a truncation that the guest asked to take for an end. */
-  | { tag: "ended"; ending: Ending; tolerated?: boolean }
+  /** No byte will follow those that are available. `tolerated` is a truncation that the guest asked to take for an end,
+   *  `mayBeCut` an end of a TLS connection that could not be told from a truncation. */
+  | { tag: "ended"; ending: Ending; tolerated?: boolean; mayBeCut?: boolean }
   | { tag: "failed"; failure: IoFailure };
 
 /** What a stream is part of, and has to know that the host moves its bytes: its handle may be dropped meanwhile. */
 export interface StreamOwner {
   /** One of its streams is moved by the host from now on. */
-  streamForwarded(): void;
+  streamForwarded(mover: HostMover): void;
   /** It no longer is. */
-  streamReturned(): void;
+  streamReturned(mover: HostMover): void;
+}
+
+/** What moves bytes in the host, seen from the streams that it moves. */
+export interface HostMover {
+  readonly source: Source;
+  readonly sink: Sink;
+  /** Whether somebody else could do the same work and nobody would notice: nothing is limited, timed or left open. */
+  readonly canHandOver: boolean;
+  /** Stop moving; somebody else does from here on, and says with the returned function how it ended and what was moved. */
+  handOver(): (failed: boolean, transferred: number) => void;
 }
 
 /** Where an input-stream's bytes come from. */
@@ -95,6 +106,8 @@ export interface Sink {
   write(bytes: Uint8Array): void;
   /** After what was written: end gracefully (FIN, close_notify). */
   end(): void;
+  /** After what was written: end so that the peer cannot take it for a graceful end. Where absent, there is no difference. */
+  endUnauthenticated?(): void;
   /** Cut at once (RST, no close_notify). What was written may be lost. */
   abort(): void;
 }

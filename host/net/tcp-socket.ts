@@ -38,15 +38,20 @@ export class TcpConnection {
     else socket.resume();
   }
 
+  /** Whether taking the socket out loses nothing: no end or error was seen yet, and no byte is still to be written. */
+  get canDetach(): boolean {
+    const whole = this.source.state().tag === "open" && this.sink.state().tag === "open" && !this.source.closed;
+    return !this.#detached && whole && !this.#socket.destroyed && this.#socket.writableLength === 0;
+  }
+
   /**
    * Take the socket out, to hand it to something that wants a socket (a TLSSocket on the same handle).
    * Afterwards source and sink are closed.
    *
-   * @returns `undefined` if that would lose something: an end or an error already seen, bytes that are still to be written.
+   * @returns `undefined` if `canDetach` is false
    */
   detach(): DetachedSocket | undefined {
-    const whole = this.source.state().tag === "open" && this.sink.state().tag === "open" && !this.source.closed;
-    if (this.#detached || !whole || this.#socket.destroyed || this.#socket.writableLength > 0) return undefined;
+    if (!this.canDetach) return undefined;
     const socket = this.#socket;
     this.#detached = true;
     socket.off("data", this.#onData).off("end", this.#onEnd).off("error", this.#onError).off("close", this.#onClose);

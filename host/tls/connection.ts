@@ -9,9 +9,10 @@ import { PublicChain } from "../identity/public-identity.ts";
 import { alertFor, verdict } from "../identity/verdict.ts";
 import { ByteQueue } from "../io/byte-queue.ts";
 import { Signal } from "../io/signal.ts";
-import type { CertificateError, Ending, IoFailure, Sink, Source, SourceState, TlsErrorValue } from "../io/source.ts";
+import type { CertificateError, Ending, HostMover, IoFailure, Sink, Source, SourceState, TlsErrorValue } from "../io/source.ts";
 import { Alert, plaintextAlert, receivedAlert, sealedAlert, trafficSecret } from "./alert.ts";
 import { answerHello } from "./answer.ts";
+import { attach, type Attachment } from "./attachment.ts";
 import { secureContext } from "./context-cache.ts";
 import { FlightGate } from "./flight-gate.ts";
 import { HandshakeWatch } from "./handshake-watch.ts";
@@ -21,6 +22,9 @@ import { canSuspend, type Effect, type Event, feeds, initial, type Phase, type P
 import { alpnWire, defaultSettings, type Settings, TLS13 } from "./settings.ts";
 import type { TlsHost } from "./tls-host.ts";
 import { suiteByName } from "./wire-names.ts";
+
+/** How a connection ends whose socket node:tls has: close_notify and a bare FIN look the same there. */
+const CANNOT_TELL: SourceState = { tag: "ended", ending: "unauthenticated", mayBeCut: true };
 
 /** Bytes that each stream may hold between its two ends. */
 const WINDOW = 256 * 1024;
@@ -103,6 +107,10 @@ export class TlsConnection {
   #sessionKey = "";
   /** Streams that the host moves by itself: they keep the connection alive when the guest drops its handle. */
   #forwarded = 0;
+  #inboundMover: HostMover | undefined;
+  #outboundMover: HostMover | undefined;
+  #attachment: Attachment | undefined;
+  #attachedGroup: number | undefined;
   #isCounted = true;
   #handleDropped = false;
 
@@ -181,9 +189,23 @@ export class TlsConnection {
   closeOutput(): void {
     if (this.#outputClosed) return;
     this.#outputClosed = true;
-    if (this.#phase.tag === "established" && this.#toWrite.length === 0) this.#node?.end();
+    if (this.#phase.tag === "established" && this.#node !== undefined) this.#endOutput(this.#node);
     this.#privateOutputChanged.notify();
   }
+
+  /** What was written has been given to the TLS library: end after it. */
+  #endOutput(node: NodeTls): void {
+    if (!this.#endWithoutNotice) return node.end();
+    const whenWritten = () => {
+      if (node.pending > 0 || this.#phase.tag !== "established") return;
+      stop();
+      if (this.#attachment === undefined) this.#endOutbound();
+      else node.destroy();
+    };
+    const stop = this.#privateOutputChanged.listen(whenWritten);
+    whenWritten();
+  }
+  #endWithoutNotice = false;
 
   /** The guest dropped its handle: the connection ends with it, unless the host is moving its bytes. */
   dropHandle(): void {
@@ -197,13 +219,17 @@ export class TlsConnection {
   }
 
   /** As `StreamOwner`. */
-  streamForwarded(): void {
+  streamForwarded(mover: HostMover): void {
     this.#forwarded++;
+    if (mover.sink === this.publicOutput) this.#inboundMover = mover;
+    if (mover.source === this.publicInput) this.#outboundMover = mover;
   }
 
   /** As `StreamOwner`. */
-  streamReturned(): void {
+  streamReturned(mover: HostMover): void {
     this.#forwarded--;
+    if (mover === this.#inboundMover) this.#inboundMover = undefined;
+    if (mover === this.#outboundMover) this.#outboundMover = undefined;
     this.#endIfUnowned();
   }
 
@@ -220,7 +246,7 @@ export class TlsConnection {
       protocolVersion: this.#watch.serverHello?.version ?? (node.protocol === "TLSv1.3" ? TLS13 : 0x0303),
       cipherSuite: this.#watch.serverHello?.cipherSuite ?? suiteByName(node.cipher ?? "") ?? 0,
       alpnId: this.#negotiatedAlpn(node),
-      group: this.#watch.group,
+      group: this.#attachedGroup ?? this.#watch.group,
       sessionReused: node.isSessionReused,
       overridden: this.#overridden,
     };
@@ -296,6 +322,10 @@ export class TlsConnection {
       else this.#toWrite.push(bytes);
     },
     end: () => this.closeOutput(),
+    endUnauthenticated: () => {
+      this.#endWithoutNotice = true;
+      this.closeOutput();
+    },
     abort: () => this.#fail({ tag: "transport" }, "cut by the forwarder", undefined),
   };
 
@@ -389,10 +419,18 @@ export class TlsConnection {
     this.#alpn = answer.alpnId;
     const verifies = this.settings.clientCertificate !== "none";
     this.#gate = new FlightGate(verifies ? "server" : "none");
-    const context = secureContext("server", this.settings, [answer.identity], verifies ? this.settings.anchors : undefined);
+    const pending = () => {
+      this.#inbound.unshift(this.#helloReader!.received());
+      return this.#inbound.take(this.#inbound.length);
+    };
+    const { attach: mayAttach } = this.#host.options;
+    this.#attachment = mayAttach ? attach(this.#hello!, this.settings, this.#inboundMover, this.#outboundMover, pending) : undefined;
+    this.#attachedGroup = this.#attachment?.group;
+    const groups = this.#attachment === undefined ? this.settings.groups : [this.#attachment.group];
+    const context = secureContext("server", this.settings, [answer.identity], verifies ? this.settings.anchors : undefined, groups);
     const alpn = answer.alpnId === undefined ? undefined : alpnWire([answer.alpnId]);
     this.#startNode(context, { alpn, session: undefined, requestCertificate: verifies }, false);
-    this.#inbound.unshift(this.#helloReader!.received());
+    if (this.#attachment === undefined) this.#inbound.unshift(this.#helloReader!.received());
     this.#helloReader = undefined;
     this.#dispatch({ tag: "answered", verifies });
   }
@@ -403,19 +441,23 @@ export class TlsConnection {
     keepSessions: boolean,
   ): void {
     const { role } = this.plan;
-    const transport = new JsTransport(
-      { wrote: (bytes) => this.#wrote(bytes), flowing: () => this.#pump(), ended: () => this.#endOutbound() },
-      () => this.#publicInputDropped || hasRoom(this.#outbound),
-    );
+    const transport =
+      this.#attachment === undefined
+        ? new JsTransport(
+            { wrote: (bytes) => this.#wrote(bytes), flowing: () => this.#pump(), ended: () => this.#endOutbound() },
+            () => this.#publicInputDropped || hasRoom(this.#outbound),
+          )
+        : undefined;
     this.#transport = transport;
     const secretLabel = role === "client" ? "CLIENT_HANDSHAKE_TRAFFIC_SECRET" : "SERVER_TRAFFIC_SECRET_0";
     this.#node = startNodeTls(
-      transport,
+      transport ?? this.#attachment!.socket,
       { role, context, serverName: this.target?.sni, ...options },
       {
         finished: () => this.#finished(),
         data: (bytes) => this.#decrypted(bytes),
-        closeNotify: () => this.#settle({ tag: "ended", ending: "authenticated" }),
+        closeNotify: () => this.#settle(transport === undefined ? CANNOT_TELL : { tag: "ended", ending: "authenticated" }),
+        closed: () => this.#socketClosed(),
         failed: (code) => this.#tlsFailed(code),
         ...(keepSessions ? { session: (session: Buffer) => this.#host.sessions.put(this.#sessionKey, session) } : {}),
         ...(options.requestCertificate
@@ -458,6 +500,13 @@ export class TlsConnection {
     this.#finishIfOver();
   }
 
+  /** Attached: the socket has gone. */
+  #socketClosed(): void {
+    if (this.#phase.tag === "established") this.#settle(CANNOT_TELL);
+    else this.#fail({ tag: "truncated" }, "the peer closed the connection during the handshake", undefined);
+    this.#endOutbound();
+  }
+
   /** Both directions have ended as they should: nothing is left to do but to read what is buffered. */
   #finishIfOver(): void {
     if (this.#phase.tag !== "established" || this.#ending.tag === "open" || !this.#outboundEnded) return;
@@ -475,6 +524,8 @@ export class TlsConnection {
     this.#endOutbound();
     this.#transport?.detach();
     this.#node?.destroy();
+    this.#attachment?.finish(this.#outcome?.tag === "err");
+    this.#attachment = undefined;
     if (this.#isCounted) this.#host.connectionClosed(this);
     this.#isCounted = false;
     this.changed.notify();
@@ -557,7 +608,7 @@ export class TlsConnection {
     this.#secret = undefined;
     const node = this.#node!;
     for (let bytes = this.#toWrite.shift(); bytes.length > 0; bytes = this.#toWrite.shift()) this.#encrypt(node, bytes);
-    if (this.#outputClosed) node.end();
+    if (this.#outputClosed) this.#endOutput(node);
     node.open();
   }
 

@@ -15,6 +15,7 @@ const contexts = new Map<string, tls.SecureContext>();
  * costs 0.2 ms, and 5 ms with the system's anchors.
  *
  * @param identities what may be presented
+ * @param groups in place of those that are configured
  * @param anchors what the peer is verified against; `undefined` where no certificate is asked for
  */
 export function secureContext(
@@ -22,6 +23,7 @@ export function secureContext(
   settings: Settings,
   identities: readonly KeyPair[],
   anchors: AnchorSet | undefined,
+  groups: readonly number[] | undefined = settings.groups,
 ): tls.SecureContext {
   const tickets = role === "client" || (settings.useSessions && settings.clientCertificate === "none");
   const key = [
@@ -31,7 +33,7 @@ export function secureContext(
     settings.minimumVersion,
     settings.maximumVersion,
     settings.cipherSuites,
-    settings.groups,
+    groups,
     settings.signatureSchemes,
     tickets,
   ].join("|");
@@ -42,13 +44,19 @@ export function secureContext(
     contexts.set(key, cached);
     return cached;
   }
-  const made = make(settings, identities, anchors, tickets);
+  const made = make(settings, identities, anchors, tickets, groups);
   contexts.set(key, made);
   if (contexts.size > MAX_CONTEXTS) contexts.delete(contexts.keys().next().value!);
   return made;
 }
 
-function make(settings: Settings, identities: readonly KeyPair[], anchors: AnchorSet | undefined, tickets: boolean): tls.SecureContext {
+function make(
+  settings: Settings,
+  identities: readonly KeyPair[],
+  anchors: AnchorSet | undefined,
+  tickets: boolean,
+  groups: readonly number[] | undefined,
+): tls.SecureContext {
   const pems = identities.map((identity) => identity.credentials());
   let secureOptions = constants.SSL_OP_NO_RENEGOTIATION | constants.SSL_OP_NO_COMPRESSION | constants.SSL_OP_CIPHER_SERVER_PREFERENCE;
   if (!tickets) secureOptions |= constants.SSL_OP_NO_TICKET;
@@ -56,7 +64,7 @@ function make(settings: Settings, identities: readonly KeyPair[], anchors: Ancho
     ...(pems.length === 0 ? {} : { key: pems.map((pem) => pem.key), cert: pems.map((pem) => pem.cert) }),
     ...(anchors === undefined ? { ca: [] } : anchors.tlsOptions()),
     ciphers: cipherList(settings.cipherSuites),
-    ...(settings.groups === undefined ? {} : { ecdhCurve: groupList(settings.groups) }),
+    ...(groups === undefined ? {} : { ecdhCurve: groupList(groups) }),
     ...(settings.signatureSchemes === undefined ? {} : { sigalgs: schemeList(settings.signatureSchemes) }),
     minVersion: versionName(settings.minimumVersion),
     maxVersion: versionName(settings.maximumVersion),

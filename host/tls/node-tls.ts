@@ -1,7 +1,8 @@
 import type { X509Certificate } from "node:crypto";
+import type { Socket } from "node:net";
 import tls from "node:tls";
 import type { VerifyError } from "../identity/verdict.ts";
-import type { JsTransport } from "./js-transport.ts";
+import { JsTransport } from "./js-transport.ts";
 
 /**
  * The fence around node:tls: everything that is not its public interface is used here and nowhere else.
@@ -36,6 +37,8 @@ export interface NodeTlsEvents {
   closeNotify(): void;
   /** The TLS library gave up. `code` is OpenSSL's reason as node names it. */
   failed(code: string): void;
+  /** Over a socket: it is closed. */
+  closed?(): void;
   /** Clients: a session that may be resumed later. */
   session?(session: Buffer): void;
   /** A line of key material. Only asked for where an alert may have to be sealed. */
@@ -92,8 +95,11 @@ type PrivateSocket = tls.TLSSocket & {
   _readableState: { ended: boolean };
 };
 
-/** Start TLS over `transport`. A client's hello is written before this returns. */
-export function startNodeTls(transport: JsTransport, options: NodeTlsOptions, events: NodeTlsEvents): NodeTls {
+/**
+ * Start TLS over a transport of ours, or over a socket, which node:tls then has for itself. A client's hello is written
+ * before this returns.
+ */
+export function startNodeTls(transport: JsTransport | Socket, options: NodeTlsOptions, events: NodeTlsEvents): NodeTls {
   const socket = new tls.TLSSocket(transport as never, {
     isServer: options.role === "server",
     secureContext: options.context,
@@ -106,7 +112,8 @@ export function startNodeTls(transport: JsTransport, options: NodeTlsOptions, ev
   const handle = socket._handle;
   if (handle === null) throw new Error("node:tls made no handle");
   socket._releaseControl();
-  acknowledgeWritesEarly(handle, transport);
+  if (transport instanceof JsTransport) acknowledgeWritesEarly(handle, transport);
+  else socket.on("close", () => events.closed?.());
 
   if (events.keyLog !== undefined) {
     const { keyLog } = events;
@@ -122,6 +129,11 @@ export function startNodeTls(transport: JsTransport, options: NodeTlsOptions, ev
   socket.on("error", (error: NodeJS.ErrnoException) => events.failed(error.code ?? "UNKNOWN"));
   let opened = false;
   let pending = 0;
+  let corked = false;
+  const uncork = () => {
+    corked = false;
+    socket.uncork();
+  };
 
   if (options.role === "client") {
     if (options.serverName !== undefined) socket.setServername(options.serverName);
@@ -137,6 +149,12 @@ export function startNodeTls(transport: JsTransport, options: NodeTlsOptions, ev
     },
     write(bytes, done) {
       pending += bytes.length;
+      // What is written in one turn becomes one run of records.
+      if (!corked) {
+        corked = true;
+        socket.cork();
+        process.nextTick(uncork);
+      }
       socket.write(bytes, () => {
         pending -= bytes.length;
         done();

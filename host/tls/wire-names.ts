@@ -82,6 +82,9 @@ export function suiteByName(name: string): number | undefined {
   return undefined;
 }
 
+/** The groups of a server that configured none, in descending preference. */
+export const defaultGroups: readonly number[] = [0x11ec, 0x001d, 0x0017, 0x0018, 0x0019, 0x001e];
+
 /** OpenSSL's group list, or `undefined` if one is not known. */
 export function groupList(values: readonly number[]): string | undefined {
   return list(values, (value) => groups.get(value));
