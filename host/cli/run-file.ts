@@ -3,7 +3,7 @@ import { UnusableError } from "../component/guest-thread.ts";
 import type { ComponentCode, RunResult } from "../component/instance.ts";
 import { type Supervised, supervise } from "../component/supervisor.ts";
 import { CommandError, exitCodes, type ParsedArguments, UsageError } from "./command.ts";
-import { instanceSettings } from "./instance-settings.ts";
+import { type InstanceSettings, instanceSettings } from "./instance-settings.ts";
 
 /** How long a component may take to end after a first signal, in milliseconds. */
 const STOP_DEADLINE = 5000;
@@ -19,7 +19,11 @@ const STOP_DEADLINE = 5000;
  * @throws {UsageError} when a flag's value is not understood
  */
 export async function runFile(file: string, parsed: ParsedArguments, options: { args: string[]; restart: boolean }): Promise<number> {
-  const settings = instanceSettings(parsed, options.args);
+  return await runInstance(file, instanceSettings(parsed, options.args), options);
+}
+
+/** As `runFile`, for commands that have settings of their own. @throws {CommandError} as `runFile` */
+export async function runInstance(file: string, settings: InstanceSettings, options: { restart: boolean }): Promise<number> {
   const code = loadFile(file, settings.memory);
   // Whichever of the two fails first is reported; the other's failure is then no news.
   for (const pending of [code, settings.options]) Promise.resolve(pending).catch(() => {});
