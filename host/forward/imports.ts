@@ -17,7 +17,7 @@ interface ForwardOptions {
 type RelayOutcome = { tag: "ok"; val: [Stop, Stop] } | { tag: "err"; val: TlsErrorValue };
 
 /** The imports `sallyport:tls/forward` of one instance. */
-export function forwardImports(ledger: Ledger) {
+export function forwardImports(ledger: Ledger): Record<string, object> {
   class Forwarder extends Resource {
     #transfer: Transfer | undefined;
 

@@ -15,13 +15,33 @@ export interface IdentityContext {
 }
 
 /** The classes of one instance. Host code makes every identity that it gives to that instance with these. */
-export type IdentityClasses = ReturnType<typeof identityClasses>;
+export interface IdentityClasses {
+  PublicIdentity: {
+    /** @param chain parsed by the host */
+    new (chain: PublicChain, holding?: Holding): BasePublicIdentity;
+    parse(x509Chain: Uint8Array[]): BasePublicIdentity;
+  };
+  PrivateIdentity: {
+    /** @param keyPair checked by the host */
+    new (keyPair: KeyPair, holding?: Holding): BasePrivateIdentity & { publicIdentity(): BasePublicIdentity };
+    names(): string[];
+    open(name: string): BasePrivateIdentity & { publicIdentity(): BasePublicIdentity };
+    parse(privateKey: Uint8Array, x509Chain: Uint8Array[]): BasePrivateIdentity & { publicIdentity(): BasePublicIdentity };
+    parsePem(pem: Uint8Array, passphrase: string | undefined): BasePrivateIdentity & { publicIdentity(): BasePublicIdentity };
+  };
+  TrustAnchors: {
+    /** @param anchors parsed by the host */
+    new (anchors: AnchorSet, holding?: Holding): BaseTrustAnchors;
+    host(): BaseTrustAnchors;
+    fromX509(certificates: Uint8Array[], includeHost: boolean, crls: Uint8Array[]): BaseTrustAnchors;
+  };
+}
 
 /**
  * The imports `sallyport:tls/identities` of one instance. The generated glue tests every resource with `instanceof`
  * against these very classes, so objects of the base classes would not pass.
  */
-export function identityClasses(context: IdentityContext) {
+export function identityClasses(context: IdentityContext): IdentityClasses {
   const { ledger, identities } = context;
   const limit = new HoldingLimit(MAX_HELD);
   const hold = (bytes: number) => limit.hold(bytes) ?? forGuest(tooMuch);

@@ -376,7 +376,7 @@ export class TlsConnection {
       case "answer":
         return this.#answer();
       case "release":
-        for (const bytes of this.#gate.release()) this.#send(bytes);
+        this.#sendFlight(this.#gate.release());
         return;
       case "refuse":
         return this.#refuse();
@@ -493,6 +493,14 @@ export class TlsConnection {
     this.#publicInputChanged.notify();
   }
 
+  /**
+   * In one piece: a peer that refuses the first record of a flight and closes answers the rest with a RST, which can cost us
+   * the alert that says why.
+   */
+  #sendFlight(chunks: readonly Uint8Array[]): void {
+    if (chunks.length > 0) this.#send(Buffer.concat(chunks));
+  }
+
   #endOutbound(): void {
     if (this.#outboundEnded) return;
     this.#outboundEnded = true;
@@ -604,7 +612,7 @@ export class TlsConnection {
   }
 
   #open(): void {
-    for (const bytes of this.#gate.release()) this.#send(bytes);
+    this.#sendFlight(this.#gate.release());
     this.#secret = undefined;
     const node = this.#node!;
     for (let bytes = this.#toWrite.shift(); bytes.length > 0; bytes = this.#toWrite.shift()) this.#encrypt(node, bytes);

@@ -34,7 +34,7 @@ interface ClientVerification {
 const MAX_NAMES = 16;
 
 /** The imports `sallyport:tls/connection` of one instance. */
-export function connectionImports(context: TlsContext) {
+export function connectionImports(context: TlsContext): Record<string, object> {
   class ClientSuspension extends Suspension {
     at(): object {
       if (this.point === "verify") return { tag: "verify-server-identity", val: this.unverifiedPeer() satisfies UnverifiedPeer };

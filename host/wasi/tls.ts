@@ -18,7 +18,7 @@ type Handshake = { tag: "ok"; val: Taken } | { tag: "err"; val: IoError };
  * The imports `wasi:tls/types@0.2.0-draft` of one instance, as upstream defines it, over the same engine as
  * `sallyport:tls`: the host verifies, the guest has no say. `isAvailable` is not upstream's; guests made by jco ask for it.
  */
-export function wasiTlsImports(ledger: Ledger, tls: TlsHost) {
+export function wasiTlsImports(ledger: Ledger, tls: TlsHost): Record<string, object> {
   class ClientConnection extends Resource {
     readonly #session: Session;
 
