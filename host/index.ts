@@ -8,6 +8,7 @@ import { NameLookup, type Resolver } from "./net/name-lookup.ts";
 import { type TlsGrants, tlsOptions } from "./tls/grants.ts";
 import { connectionImports } from "./tls/imports.ts";
 import { TlsHost } from "./tls/tls-host.ts";
+import { ed25519Imports, type SignerGrants } from "./tokens/imports.ts";
 import { type CliOptions, cliImports } from "./wasi/cli.ts";
 import { clocksImports } from "./wasi/clocks.ts";
 import { type Preopen, filesystemImports } from "./wasi/filesystem.ts";
@@ -21,6 +22,8 @@ export { PreopenError } from "./wasi/filesystem.ts";
 export { GrantError } from "./net/grants.ts";
 export { KeyFileError, loadAnchors, loadIdentity, parseIdentityOption } from "./identity/key-file.ts";
 export type { TlsGrants } from "./tls/grants.ts";
+export type { SignerGrants } from "./tokens/imports.ts";
+export { SigningError, SigningKey, type SigningLimits } from "./tokens/signing-key.ts";
 
 /** What an instance is given. Everything is optional, and what is left out is not there. */
 export interface ImportsOptions extends CliOptions {
@@ -28,6 +31,8 @@ export interface ImportsOptions extends CliOptions {
   grants?: GrantTexts;
   /** What it may do with TLS. */
   tls?: TlsGrants;
+  /** Keys with which it may have tokens signed. */
+  signers?: SignerGrants;
   /** Directories that it sees. */
   preopens?: readonly Preopen[];
   limits?: Partial<InstanceLimits>;
@@ -71,6 +76,7 @@ export function createImports(options: ImportsOptions = {}): Imports {
     ...socketsImports(context),
     ...filesystemImports(context, options.preopens ?? []),
     ...tlsImports(context, options.tls ?? {}),
+    ...ed25519Imports(ledger, options.signers),
   };
   return { imports: withVersions(interfaces), ledger, dispose: () => ledger.close() };
 }

@@ -8,6 +8,8 @@ import { type ComponentSource, componentize, sourceHash } from "../host/componen
 interface Guest extends Pick<ComponentSource, "entry" | "world" | "engine"> {
   /** Of the built file, without `.wasm`. */
   name: string;
+  /** Folder of the WIT package with its world; that of the samples if it is not given. */
+  wit?: string;
 }
 
 const guests: Guest[] = [
@@ -16,11 +18,18 @@ const guests: Guest[] = [
   { name: "https-get-starlingmonkey", entry: "guest/https-get/main.ts", world: "https-get", engine: "starlingmonkey" },
   { name: "https-serve", entry: "guest/https-serve/main.ts", world: "https-serve", engine: "quickjs" },
   { name: "https-get-wasi-tls", entry: "guest/https-get-wasi-tls/main.ts", world: "https-get-wasi-tls", engine: "quickjs" },
+  { name: "tokens", entry: "guest/tokens/main.ts", world: "tokens-self-contained", engine: "quickjs", wit: "wit/policy" },
+  {
+    name: "tokens-host-assisted",
+    entry: "guest/tokens/host-assisted.ts",
+    world: "tokens-host-assisted",
+    engine: "quickjs",
+    wit: "wit/policy",
+  },
 ];
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const output = join(root, "dist/components");
-const wit = join(root, "wit/samples");
 const witDeps = [join(root, "wit/deps"), join(root, "wit/tls.wit")];
 
 const named = process.argv.slice(2);
@@ -41,7 +50,7 @@ async function build(guest: Guest): Promise<void> {
   const stamp = `${file}.hash`;
   if (existsSync(file) && existsSync(stamp) && readFileSync(stamp, "utf8") === hash) return;
   const start = performance.now();
-  const component = await componentize({ ...guest, entry: join(root, guest.entry), wit, witDeps });
+  const component = await componentize({ ...guest, entry: join(root, guest.entry), wit: join(root, guest.wit ?? "wit/samples"), witDeps });
   writeFileSync(`${file}.new`, component);
   renameSync(`${file}.new`, file);
   writeFileSync(stamp, hash);

@@ -14,8 +14,8 @@ export interface VerifierOptions {
   verifySignature: VerifySignature;
   /** Seconds since 1970. */
   now: () => bigint;
-  /** Whether a token must be bound to the connection itself (`tls-exporter`). Off by default. */
-  requireTlsExporter?: boolean;
+  /** Whether a token must be bound to the connection itself (`tls-exporter`), asked each time. No by default. */
+  requireTlsExporter?: () => boolean;
   /** How many texts whose signature held are remembered. 0 for none. */
   cacheSize?: number;
 }
@@ -74,7 +74,8 @@ export class Verifier {
     const boundTo: VerifiedClaims["boundTo"] = [];
     if (holds(bindings.certificateBinding, channel.certificateSha256)) boundTo.push("certificate");
     if (holds(bindings.exporterBinding, channel.tlsExporter)) boundTo.push("tls-exporter");
-    if (boundTo.length === 0 || (this.#options.requireTlsExporter && !boundTo.includes("tls-exporter"))) throw new TokenError("unbound");
+    const needed = this.#options.requireTlsExporter?.() ? boundTo.includes("tls-exporter") : boundTo.length > 0;
+    if (!needed) throw new TokenError("unbound");
     return { subject, groups: [...groups], expiresAt, issuer, audience, boundTo };
   }
 

@@ -34,6 +34,6 @@ const smallOrder = new Set([
   "1".padStart(64, "0"),
   "7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffec",
   // Order 8.
-  "7a03ac9277fdc74ec6cc392cfa53202a0f67100d760b3cba4fd83d3d706a17c7",
-  "05fc536d880238b13933c6d305acdfd5f098eff289f4c345b027c2c28f95e826",
+  "7a03ac9277fdc74ec6cc392cfa53202a0f67100d760b3cba4fd84d3d706a17c7",
+  "05fc536d880238b13933c6d305acdfd5f098eff289f4c345b027b2c28f95e826",
 ]);

@@ -1,0 +1,61 @@
+import { WitError } from "../io/error.ts";
+import { type Ledger, Resource } from "../io/ledger.ts";
+import { SigningError, type SigningKey, type SigningLimits } from "./signing-key.ts";
+import { verifyStrictly } from "./verify.ts";
+
+/** What an instance may have signed, by the name under which it opens the key. */
+export type SignerGrants = Readonly<Record<string, { key: SigningKey; limits?: SigningLimits }>>;
+
+/** The WIT enum `sallyport:policy/ed25519.sign-error`. */
+export type SignErrorCode = "not-found" | "invalid-argument" | "too-large" | "not-permitted";
+
+/** The WIT record `claims-to-sign`. */
+interface ClaimsToSign {
+  subject: string;
+  groups: string[];
+  expiresAt: bigint;
+  audience: string;
+  certificateSha256: Uint8Array | undefined;
+  tlsExporter: Uint8Array | undefined;
+}
+
+/** The interface `sallyport:policy/ed25519`. */
+export function ed25519Imports(ledger: Ledger, grants: SignerGrants = {}): Record<string, object> {
+  class Signer extends Resource {
+    readonly #grant: SignerGrants[string];
+
+    private constructor(grant: SignerGrants[string]) {
+      super(ledger);
+      this.#grant = grant;
+    }
+
+    static open(name: string): Signer {
+      if (!Object.hasOwn(grants, name)) throw new WitError<SignErrorCode>("not-found");
+      return new Signer(grants[name]!);
+    }
+
+    issuer(): string {
+      return this.#grant.key.issuer;
+    }
+
+    publicKey(): Uint8Array {
+      return this.#grant.key.publicKey.slice();
+    }
+
+    sign(claims: ClaimsToSign): string {
+      const { subject, groups, expiresAt, audience, certificateSha256, tlsExporter } = claims;
+      try {
+        // One by one: nothing that a guest shaped goes further than its type says.
+        return this.#grant.key.sign({ subject, groups, expiresAt, audience, certificateSha256, tlsExporter }, this.#grant.limits);
+      } catch (error) {
+        if (error instanceof SigningError) throw new WitError<SignErrorCode>(wordOf(error));
+        throw error;
+      }
+    }
+  }
+  return { "sallyport:policy/ed25519": { verify: verifyStrictly, Signer } };
+}
+
+function wordOf({ code }: SigningError): SignErrorCode {
+  return code === "too-large" || code === "not-permitted" ? code : "invalid-argument";
+}
