@@ -14,6 +14,7 @@ import {
   clearTimer,
   Event,
   MILLISECOND,
+  now,
   race,
   runMain,
   Scope,
@@ -63,13 +64,24 @@ const scenarios: Record<string, (args: string[], say: Say) => Promise<number | v
     await new Promise(() => {});
   },
 
+  /** Deadlines as they were really set: the guest may be held up between two calls of the clock. */
   async order(_, say) {
+    const fired: bigint[] = [];
+    let early = 0;
     await Promise.all(
-      [30, 10, 20].map(async (milliseconds) => {
-        await sleep(BigInt(milliseconds) * MILLISECOND);
-        say(String(milliseconds));
-      }),
+      [30, 10, 20].map(
+        (milliseconds) =>
+          new Promise<void>((resolve) => {
+            const timer = setTimer(BigInt(milliseconds) * MILLISECOND, () => {
+              fired.push(timer.deadline);
+              if (now() < timer.deadline) early++;
+              resolve();
+            });
+          }),
+      ),
     );
+    const inOrder = fired.every((deadline, i) => i === 0 || fired[i - 1]! <= deadline);
+    say(`${fired.length} fired, in order: ${inOrder}, early: ${early}`);
     say(JSON.stringify(activity()));
   },
 
