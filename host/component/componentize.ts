@@ -66,7 +66,7 @@ async function assembleWit(source: ComponentSource, target: string): Promise<voi
   }
   const own = join(source.wit, "deps");
   if (!source.wit.endsWith(".wit") && existsSync(own)) await cp(own, join(target, "deps"), { recursive: true });
-  if (source.engine === "quickjs") await rewriteWit(target, renameWasi);
+  await rewriteWit(target, source.engine === "quickjs" ? renameWasi : evadeStarlingMonkey);
 }
 
 async function rewriteWit(dir: string, rewrite: (text: string) => string): Promise<void> {
@@ -85,6 +85,16 @@ async function rewriteWit(dir: string, rewrite: (text: string) => string): Promi
  */
 function renameWasi(text: string): string {
   return text.replaceAll(/\bwasi:(io|cli|clocks|random|filesystem|sockets|tls)\b/g, "wasx:$1").replaceAll(`@${WASI}`, `@${RENAMED_WASI}`);
+}
+
+/**
+ * Two things that componentize-js 0.22 cannot bind, written so that it can. Neither changes a type that another component
+ * sees: a list of a named integer is a list of that integer, and nobody calls the method that a resource without any gets.
+ */
+function evadeStarlingMonkey(text: string): string {
+  return text
+    .replaceAll(/\blist<(?:cipher-suite|named-group|signature-scheme|protocol-version)>/g, "list<u16>")
+    .replaceAll(/^(\s*resource [a-z-]+);/gm, "$1 { noop: func(); }");
 }
 
 async function bundle(source: ComponentSource): Promise<string> {
