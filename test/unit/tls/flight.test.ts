@@ -26,7 +26,7 @@ test.each(["TLSv1.2", "TLSv1.3"] as const)("the flight that was withheld leaves 
       target("server.test"),
     );
     client.settings.identities = [keyPair(pki)];
-    socket.on("data", (bytes) => client.publicOutput.write(new Uint8Array(bytes)));
+    socket.on("data", (bytes: Buffer) => client.publicOutput.write(Uint8Array.from(bytes)));
     client.publicInput.changed.listen(() => {
       if (client.phase.tag !== "established" && !isResumed) socket.write(client.publicInput.read(65_536));
     });

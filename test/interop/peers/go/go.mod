@@ -1,0 +1,3 @@
+module sallyport.test/go-peer
+
+go 1.24
