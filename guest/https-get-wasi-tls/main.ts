@@ -1,10 +1,8 @@
+import { exitWithCode } from "wasi:cli/exit@0.2.12";
 import { runProgram } from "../../src/fetch/main.ts";
 import { wasiTls } from "./wasi-tls.ts";
 
-/**
- * The same program as `https-get`, for any host that has `wasi:tls`. `wasi:cli/exit` is not imported: its
- * `exit-with-code` is unstable and missing from stock hosts, so that every failure is exit code 1 here.
- */
+/** The same program as `https-get`, for any host that has `wasi:tls`. */
 export const run = {
-  run: () => runProgram({ name: "https-get", binding: wasiTls }),
+  run: () => runProgram({ name: "https-get", binding: wasiTls, exit: exitWithCode }),
 };

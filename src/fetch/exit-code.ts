@@ -4,7 +4,7 @@
  */
 export const exitCodes = {
   ok: 0,
-  /** Something that should not happen. Also every failure on a host that can tell success and failure only. */
+  /** Something that should not happen. */
   internal: 1,
   /** The command line is wrong, or asks for what this build cannot do. */
   usage: 2,

@@ -23,8 +23,8 @@ export interface Program {
   /** As it calls itself. */
   name: string;
   binding: TlsBinding;
-  /** Ends the process with a code; without it every failure is 1. */
-  exit?: (code: number) => void;
+  /** Ends the process with a code. */
+  exit: (code: number) => void;
 }
 
 /** The body of `wasi:cli/run`: everything but TLS itself is the same in each build. */
