@@ -1,33 +1,29 @@
-import { type ClientHello, ClientHelloReader, parseClientHello } from "../../src/wire/client-hello.ts";
-import { HandshakeReader } from "../../src/wire/handshake.ts";
-import { RecordReader } from "../../src/wire/record.ts";
-import { sameHello } from "../../src/wire/same-hello.ts";
+import { type ClientHello, ClientHelloReader } from "../../src/wire/client-hello.ts";
 import type { ServerName } from "../../src/wire/server-name.ts";
 import { TlsWireError } from "../../src/wire/wire-error.ts";
 import type { KeyPair } from "../identity/private-identity.ts";
 import { PublicChain } from "../identity/public-identity.ts";
 import { alertFor, verdict } from "../identity/verdict.ts";
-import { ByteQueue } from "../io/byte-queue.ts";
 import { Signal } from "../io/signal.ts";
 import type { CertificateError, Ending, HostMover, IoFailure, Sink, Source, SourceState, TlsErrorValue } from "../io/source.ts";
 import { Alert, plaintextAlert, receivedAlert, sealedAlert, trafficSecret } from "./alert.ts";
 import { answerHello } from "./answer.ts";
+import { ApplicationSide } from "./application-side.ts";
 import { attach, type Attachment } from "./attachment.ts";
 import { secureContext } from "./context-cache.ts";
 import { FlightGate } from "./flight-gate.ts";
 import { HandshakeWatch } from "./handshake-watch.ts";
-import { hasRoom, JsTransport } from "./js-transport.ts";
+import { JsTransport } from "./js-transport.ts";
+import { Movers, NetworkSide } from "./network-side.ts";
 import { type NodeTls, startNodeTls } from "./node-tls.ts";
 import { canSuspend, type Effect, type Event, feeds, initial, type Phase, type Plan, pointsPassed, step } from "./phase.ts";
-import { alpnWire, defaultSettings, type Settings, TLS13 } from "./settings.ts";
+import { SecondHello } from "./second-hello.ts";
+import { alpnWire, defaultSettings, type Settings, TLS12, TLS13 } from "./settings.ts";
 import type { TlsHost } from "./tls-host.ts";
 import { suiteByName } from "./wire-names.ts";
 
 /** How a connection ends whose socket node:tls has: close_notify and a bare FIN look the same there. */
-const CANNOT_TELL: SourceState = { tag: "ended", ending: "unauthenticated", mayBeCut: true };
-
-/** Bytes that each stream may hold between its two ends. */
-const WINDOW = 256 * 1024;
+const CANNOT_TELL = { tag: "ended", ending: "unauthenticated", mayBeCut: true } as const;
 
 /** What was negotiated, as `sallyport:tls/connection.connection-info`. */
 export interface ConnectionInfo {
@@ -72,29 +68,23 @@ export class TlsConnection {
   #outcome: Outcome | undefined;
   #detail: string | undefined;
 
-  readonly #inbound = new ByteQueue();
-  #transportEnded = false;
+  readonly #movers = new Movers(() => this.#network);
+  readonly #network = new NetworkSide(this, {
+    arrived: () => this.#pump(),
+    broke: () => this.#fail({ tag: "transport" }, "the transport failed", undefined),
+    taken: () => this.#transport?.drained(),
+  });
+  readonly #application = new ApplicationSide(this, {
+    cut: () => this.#fail({ tag: "transport" }, "cut by the forwarder", undefined),
+    endedWithoutNotice: () => (this.#attachment === undefined ? this.#outboundEnded() : this.#node?.destroy()),
+  });
   #pumping = false;
-  readonly #outbound = new ByteQueue();
-  #outboundEnded = false;
-  #publicInputDropped = false;
-  readonly #publicInputChanged = new Signal();
-  readonly #publicOutputChanged = new Signal();
-
-  readonly #toWrite = new ByteQueue();
-  #outputClosed = false;
-  readonly #privateOutputChanged = new Signal();
-  readonly #toRead = new ByteQueue();
-  #readPaused = false;
-  #privateInputDropped = false;
-  #ending: SourceState = { tag: "open" };
-  readonly #privateInputChanged = new Signal();
 
   #node: NodeTls | undefined;
   #transport: JsTransport | undefined;
   #gate = new FlightGate("none");
   #watch = new HandshakeWatch();
-  #retry: { records: RecordReader; handshake: HandshakeReader } | undefined;
+  #secondHello: SecondHello | undefined;
   #secret: Uint8Array | undefined;
   #timer: NodeJS.Timeout | undefined;
 
@@ -104,13 +94,11 @@ export class TlsConnection {
   #alpn: Uint8Array | undefined;
   #peer: Peer | undefined;
   #overridden: CertificateError[] = [];
+  #negotiated: Omit<ConnectionInfo, "overridden"> | undefined;
   #sessionKey = "";
-  /** Streams that the host moves by itself: they keep the connection alive when the guest drops its handle. */
-  #forwarded = 0;
-  #inboundMover: HostMover | undefined;
-  #outboundMover: HostMover | undefined;
   #attachment: Attachment | undefined;
   #attachedGroup: number | undefined;
+  #wasFinished = false;
   #isCounted = true;
   #handleDropped = false;
 
@@ -187,25 +175,8 @@ export class TlsConnection {
 
   /** No more application data from us: what was written, then close_notify. */
   closeOutput(): void {
-    if (this.#outputClosed) return;
-    this.#outputClosed = true;
-    if (this.#phase.tag === "established" && this.#node !== undefined) this.#endOutput(this.#node);
-    this.#privateOutputChanged.notify();
+    this.#application.closeOutput();
   }
-
-  /** What was written has been given to the TLS library: end after it. */
-  #endOutput(node: NodeTls): void {
-    if (!this.#endWithoutNotice) return node.end();
-    const whenWritten = () => {
-      if (node.pending > 0 || this.#phase.tag !== "established") return;
-      stop();
-      if (this.#attachment === undefined) this.#endOutbound();
-      else node.destroy();
-    };
-    const stop = this.#privateOutputChanged.listen(whenWritten);
-    whenWritten();
-  }
-  #endWithoutNotice = false;
 
   /** The guest dropped its handle: the connection ends with it, unless the host is moving its bytes. */
   dropHandle(): void {
@@ -220,36 +191,23 @@ export class TlsConnection {
 
   /** As `StreamOwner`. */
   streamForwarded(mover: HostMover): void {
-    this.#forwarded++;
-    if (mover.sink === this.publicOutput) this.#inboundMover = mover;
-    if (mover.source === this.publicInput) this.#outboundMover = mover;
+    this.#movers.add(mover);
   }
 
   /** As `StreamOwner`. */
   streamReturned(mover: HostMover): void {
-    this.#forwarded--;
-    if (mover === this.#inboundMover) this.#inboundMover = undefined;
-    if (mover === this.#outboundMover) this.#outboundMover = undefined;
+    this.#movers.remove(mover);
     this.#endIfUnowned();
   }
 
   #endIfUnowned(): void {
-    if (!this.#handleDropped || this.#forwarded > 0 || this.#phase.tag === "ended") return;
+    if (!this.#handleDropped || this.#movers.count > 0 || this.#phase.tag === "ended") return;
     this.#fail({ tag: "closed" }, "the connection was dropped", undefined);
   }
 
   /** What was negotiated; none before the handshake is done on our side. */
   info(): ConnectionInfo | undefined {
-    const node = this.#node;
-    if (node === undefined || !this.#isFinished || node.protocol === undefined) return undefined;
-    return {
-      protocolVersion: this.#watch.serverHello?.version ?? (node.protocol === "TLSv1.3" ? TLS13 : 0x0303),
-      cipherSuite: this.#watch.serverHello?.cipherSuite ?? suiteByName(node.cipher ?? "") ?? 0,
-      alpnId: this.#negotiatedAlpn(node),
-      group: this.#attachedGroup ?? this.#watch.group,
-      sessionReused: node.isSessionReused,
-      overridden: this.#overridden,
-    };
+    return this.#negotiated === undefined ? undefined : { ...this.#negotiated, overridden: this.#overridden };
   }
 
   /** Whether a TLS 1.2 handshake used the extended master secret (RFC 7627). */
@@ -262,97 +220,24 @@ export class TlsConnection {
     return this.#phase.tag === "established" ? this.#node?.exportKeyingMaterial(length, label, context) : undefined;
   }
 
-  // The four streams.
-
   /** What goes to the network. */
-  readonly publicInput: Source = {
-    owner: this,
-    changed: this.#publicInputChanged,
-    available: () => this.#outbound.length,
-    state: () => (this.#outboundEnded ? { tag: "ended", ending: "authenticated" } : { tag: "open" }),
-    read: (max) => this.#sent(this.#outbound.take(max)),
-    readChunk: (max) => this.#sent(this.#outbound.shift(max)),
-    close: () => {
-      this.#publicInputDropped = true;
-      this.#outbound.clear();
-      this.#transport?.drained();
-    },
-  };
-
-  #sent(bytes: Uint8Array): Uint8Array {
-    if (bytes.length > 0) this.#transport?.drained();
-    return bytes;
+  get publicInput(): Source {
+    return this.#network.input;
   }
 
   /** What came from the network. */
-  readonly publicOutput: Sink = {
-    owner: this,
-    changed: this.#publicOutputChanged,
-    capacity: () => (this.#phase.tag === "ended" || this.#transportEnded ? 0 : Math.max(0, WINDOW - this.#inbound.length)),
-    pending: () => 0,
-    state: () => (this.#phase.tag === "ended" || this.#transportEnded ? { tag: "closed" } : { tag: "open" }),
-    write: (bytes) => {
-      this.#inbound.push(bytes);
-      this.#pump();
-    },
-    end: () => {
-      if (this.#transportEnded) return;
-      this.#transportEnded = true;
-      this.#publicOutputChanged.notify();
-      this.#pump();
-    },
-    abort: () => this.#fail({ tag: "transport" }, "the transport failed", undefined),
-  };
-
-  /** Application data to the peer. */
-  readonly privateOutput: Sink = {
-    owner: this,
-    changed: this.#privateOutputChanged,
-    capacity: () => {
-      if (this.#phase.tag === "constructed" || this.#phase.tag === "ended" || this.#outputClosed) return 0;
-      return Math.max(0, WINDOW - this.#toWrite.length - (this.#node?.pending ?? 0));
-    },
-    pending: () => this.#toWrite.length + (this.#node?.pending ?? 0),
-    state: () => {
-      if (this.#outcome?.tag === "err" && this.#phase.tag === "ended") return { tag: "failed", failure: this.#failure(this.#outcome.val) };
-      return this.#outputClosed || this.#phase.tag === "ended" ? { tag: "closed" } : { tag: "open" };
-    },
-    write: (bytes) => {
-      if (this.#phase.tag === "established" && this.#node !== undefined) this.#encrypt(this.#node, bytes);
-      else this.#toWrite.push(bytes);
-    },
-    end: () => this.closeOutput(),
-    endUnauthenticated: () => {
-      this.#endWithoutNotice = true;
-      this.closeOutput();
-    },
-    abort: () => this.#fail({ tag: "transport" }, "cut by the forwarder", undefined),
-  };
-
-  /** Application data from the peer. */
-  readonly privateInput: Source = {
-    owner: this,
-    changed: this.#privateInputChanged,
-    available: () => (this.#phase.tag === "established" || this.#phase.tag === "ended" ? this.#toRead.length : 0),
-    state: () => this.#ending,
-    read: (max) => this.#delivered(this.#toRead.take(max)),
-    readChunk: (max) => this.#delivered(this.#toRead.shift(max)),
-    close: () => {
-      this.#privateInputDropped = true;
-      this.#toRead.clear();
-      this.#flow();
-    },
-  };
-
-  #delivered(bytes: Uint8Array): Uint8Array {
-    if (bytes.length > 0) this.#flow();
-    return bytes;
+  get publicOutput(): Sink {
+    return this.#network.output;
   }
 
-  #flow(): void {
-    if (!this.#readPaused || this.#toRead.length >= WINDOW / 2) return;
-    this.#readPaused = false;
-    this.#node?.resume();
+  /** Application data to the peer. */
+  get privateOutput(): Sink {
+    return this.#application.output;
+  }
+
+  /** Application data from the peer. */
+  get privateInput(): Source {
+    return this.#application.input;
   }
 
   // Events and effects.
@@ -361,10 +246,10 @@ export class TlsConnection {
     const next = step(this.#phase, event, this.plan);
     if (next === undefined) return false;
     this.#phase = next.phase;
+    if (event.tag === "start") this.#application.start();
     for (const effect of next.effects) this.#carryOut(effect);
     this.#watchTime();
     this.changed.notify();
-    this.#privateOutputChanged.notify();
     this.#pump();
     return true;
   }
@@ -376,7 +261,7 @@ export class TlsConnection {
       case "answer":
         return this.#answer();
       case "release":
-        this.#sendFlight(this.#gate.release());
+        this.#network.sendFlight(this.#gate.release());
         return;
       case "refuse":
         return this.#refuse();
@@ -419,19 +304,20 @@ export class TlsConnection {
     this.#alpn = answer.alpnId;
     const verifies = this.settings.clientCertificate !== "none";
     this.#gate = new FlightGate(verifies ? "server" : "none");
-    const pending = () => {
-      this.#inbound.unshift(this.#helloReader!.received());
-      return this.#inbound.take(this.#inbound.length);
-    };
-    const { attach: mayAttach } = this.#host.options;
-    this.#attachment = mayAttach ? attach(this.#hello!, this.settings, this.#inboundMover, this.#outboundMover, pending) : undefined;
+    const { inbound } = this.#network;
+    const received = this.#helloReader!.received();
+    this.#helloReader = undefined;
+    const pending = () => Buffer.concat([received, inbound.take(inbound.length)]);
+    this.#attachment = this.#host.options.attach
+      ? attach(this.#hello!, this.settings, this.#movers.inbound, this.#movers.outbound, pending)
+      : undefined;
     this.#attachedGroup = this.#attachment?.group;
     const groups = this.#attachment === undefined ? this.settings.groups : [this.#attachment.group];
     const context = secureContext("server", this.settings, [answer.identity], verifies ? this.settings.anchors : undefined, groups);
     const alpn = answer.alpnId === undefined ? undefined : alpnWire([answer.alpnId]);
     this.#startNode(context, { alpn, session: undefined, requestCertificate: verifies }, false);
-    if (this.#attachment === undefined) this.#inbound.unshift(this.#helloReader!.received());
-    this.#helloReader = undefined;
+    // Only now: node:tls reads, and loses, what is there while it is being made.
+    if (this.#attachment === undefined) inbound.unshift(received);
     this.#dispatch({ tag: "answered", verifies });
   }
 
@@ -444,8 +330,8 @@ export class TlsConnection {
     const transport =
       this.#attachment === undefined
         ? new JsTransport(
-            { wrote: (bytes) => this.#wrote(bytes), flowing: () => this.#pump(), ended: () => this.#endOutbound() },
-            () => this.#publicInputDropped || hasRoom(this.#outbound),
+            { wrote: (bytes) => this.#wrote(bytes), flowing: () => this.#pump(), ended: () => this.#outboundEnded() },
+            () => this.#network.hasRoom,
           )
         : undefined;
     this.#transport = transport;
@@ -455,7 +341,7 @@ export class TlsConnection {
       { role, context, serverName: this.target?.sni, ...options },
       {
         finished: () => this.#finished(),
-        data: (bytes) => this.#decrypted(bytes),
+        data: (bytes) => this.#application.receive(bytes),
         closeNotify: () => this.#settle(transport === undefined ? CANNOT_TELL : { tag: "ended", ending: "authenticated" }),
         closed: () => this.#socketClosed(),
         failed: (code) => this.#tlsFailed(code),
@@ -475,36 +361,20 @@ export class TlsConnection {
   /** Ciphertext from node:tls. */
   #wrote(bytes: Uint8Array): void {
     if (this.#phase.tag === "ended") return;
-    if (this.#phase.tag === "established") return this.#send(bytes);
+    if (this.#phase.tag === "established") return this.#network.send(bytes);
     if (this.plan.role === "server" && !this.#watch.settled) {
       this.#watch.push(bytes);
       if ((this.#watch.serverHello?.version ?? 0) >= TLS13) this.#gate.expectTls13();
-      if (this.#watch.isRetrying) this.#retry ??= { records: new RecordReader(), handshake: new HandshakeReader() };
+      if (this.#watch.isRetrying) this.#secondHello ??= new SecondHello(this.#hello!);
     }
     const wasHolding = this.#gate.isHolding;
-    for (const chunk of this.#gate.push(bytes)) this.#send(chunk);
+    for (const chunk of this.#gate.push(bytes)) this.#network.send(chunk);
     // The TLS library is on the stack; it is asked about the peer when it is not.
     if (!wasHolding && this.#gate.isHolding) queueMicrotask(() => this.#judge());
   }
 
-  #send(bytes: Uint8Array): void {
-    if (this.#publicInputDropped) return;
-    this.#outbound.push(bytes);
-    this.#publicInputChanged.notify();
-  }
-
-  /**
-   * In one piece: a peer that refuses the first record of a flight and closes answers the rest with a RST, which can cost us
-   * the alert that says why.
-   */
-  #sendFlight(chunks: readonly Uint8Array[]): void {
-    if (chunks.length > 0) this.#send(Buffer.concat(chunks));
-  }
-
-  #endOutbound(): void {
-    if (this.#outboundEnded) return;
-    this.#outboundEnded = true;
-    this.#publicInputChanged.notify();
+  #outboundEnded(): void {
+    this.#network.endOutbound();
     this.#finishIfOver();
   }
 
@@ -512,24 +382,23 @@ export class TlsConnection {
   #socketClosed(): void {
     if (this.#phase.tag === "established") this.#settle(CANNOT_TELL);
     else this.#fail({ tag: "truncated" }, "the peer closed the connection during the handshake", undefined);
-    this.#endOutbound();
+    this.#outboundEnded();
   }
 
   /** Both directions have ended as they should: nothing is left to do but to read what is buffered. */
   #finishIfOver(): void {
-    if (this.#phase.tag !== "established" || this.#ending.tag === "open" || !this.#outboundEnded) return;
+    if (this.#phase.tag !== "established" || this.#application.ending.tag === "open" || !this.#network.isOutboundEnded) return;
     this.#phase = { tag: "ended" };
-    this.#release();
+    this.#release(undefined);
   }
 
   /** Give back everything that only a live connection needs. */
-  #release(): void {
-    this.#inbound.clear();
-    this.#toWrite.clear();
+  #release(failure: IoFailure | undefined): void {
     this.#secret = undefined;
     this.#helloReader = undefined;
     clearTimeout(this.#timer);
-    this.#endOutbound();
+    this.#network.close();
+    this.#application.close(failure);
     this.#transport?.detach();
     this.#node?.destroy();
     this.#attachment?.finish(this.#outcome?.tag === "err");
@@ -537,24 +406,12 @@ export class TlsConnection {
     if (this.#isCounted) this.#host.connectionClosed(this);
     this.#isCounted = false;
     this.changed.notify();
-    this.#publicOutputChanged.notify();
-    this.#privateOutputChanged.notify();
-    this.#privateInputChanged.notify();
   }
-
-  get #isFinished(): boolean {
-    const phase = this.#phase;
-    return (
-      phase.tag === "established" ||
-      ((phase.tag === "handshaking" || phase.tag === "held") && phase.finished) ||
-      (phase.tag === "ended" && this.#wasFinished)
-    );
-  }
-  #wasFinished = false;
 
   /** The handshake is done on our side. */
   #finished(): void {
     this.#wasFinished = true;
+    this.#negotiated = this.#negotiatedWith(this.#node!);
     // In TLS 1.3 our flight has left before the client's certificate came: from here on nothing of ours may follow before it
     // was judged. In TLS 1.2 our last flight is about to be written, and withheld.
     const isTls13 = (this.#watch.serverHello?.version ?? 0) >= TLS13;
@@ -612,26 +469,9 @@ export class TlsConnection {
   }
 
   #open(): void {
-    this.#sendFlight(this.#gate.release());
+    this.#network.sendFlight(this.#gate.release());
     this.#secret = undefined;
-    const node = this.#node!;
-    for (let bytes = this.#toWrite.shift(); bytes.length > 0; bytes = this.#toWrite.shift()) this.#encrypt(node, bytes);
-    if (this.#outputClosed) this.#endOutput(node);
-    node.open();
-  }
-
-  #encrypt(node: NodeTls, bytes: Uint8Array): void {
-    node.write(bytes, () => this.#privateOutputChanged.notify());
-  }
-
-  #decrypted(bytes: Uint8Array): void {
-    if (this.#privateInputDropped) return;
-    this.#toRead.push(bytes);
-    if (this.#toRead.length >= WINDOW && !this.#readPaused) {
-      this.#readPaused = true;
-      this.#node?.pause();
-    }
-    this.#privateInputChanged.notify();
+    this.#application.open(this.#node!);
   }
 
   // Bytes from the network.
@@ -639,24 +479,25 @@ export class TlsConnection {
   #pump(): void {
     if (this.#pumping) return;
     this.#pumping = true;
-    const before = this.#inbound.length;
+    const { inbound } = this.#network;
+    const before = inbound.length;
     try {
-      while (this.#inbound.length > 0 && this.#feedOne());
+      while (inbound.length > 0 && this.#feedOne());
     } finally {
       this.#pumping = false;
     }
-    if (this.#inbound.length < before) this.#publicOutputChanged.notify();
-    if (this.#transportEnded && this.#inbound.length === 0) this.#transportIsOver();
+    if (inbound.length < before) this.#network.madeRoom();
+    if (this.#network.hasEnded && inbound.length === 0) this.#networkIsOver();
   }
 
   /** Hand the next chunk on. @returns false if nothing takes it now */
   #feedOne(): boolean {
     if (this.#phase.tag === "awaiting-hello") {
-      this.#readHello(this.#inbound.shift());
+      this.#readHello(this.#network.inbound.shift());
       return true;
     }
     if (!feeds(this.#phase) || this.#transport?.isFlowing !== true) return false;
-    const bytes = this.#inbound.shift();
+    const bytes = this.#network.inbound.shift();
     if (this.#phase.tag === "handshaking" && !this.#inspect(bytes)) return false;
     this.#transport.deliver(bytes);
     return true;
@@ -677,27 +518,11 @@ export class TlsConnection {
   #inspect(bytes: Uint8Array): boolean {
     try {
       if (this.plan.role === "client") this.#watch.push(bytes);
-      else if (this.#retry !== undefined) this.#readSecondHello(this.#retry, bytes);
+      else this.#secondHello?.push(bytes);
       return true;
     } catch (error) {
       this.#badWire(error);
       return false;
-    }
-  }
-
-  /** After a HelloRetryRequest: the TLS library does not check that the second hello is the first again. */
-  #readSecondHello({ records, handshake }: { records: RecordReader; handshake: HandshakeReader }, bytes: Uint8Array): void {
-    records.push(bytes);
-    for (let record = records.next(); record !== undefined; record = records.next()) {
-      if (record.contentType === 20) continue;
-      handshake.push(record);
-      const message = handshake.next();
-      if (message === undefined) continue;
-      this.#retry = undefined;
-      const difference = sameHello(this.#hello!, parseClientHello(message.bytes));
-      if (difference !== undefined)
-        throw new TlsWireError("illegal-parameter", Alert.illegalParameter, `the second client hello changed its ${difference}`);
-      return;
     }
   }
 
@@ -708,15 +533,14 @@ export class TlsConnection {
     this.#fail(value, error.message, this.#gate.isHolding ? undefined : plaintextAlert(error.alert));
   }
 
-  #transportIsOver(): void {
+  #networkIsOver(): void {
     switch (this.#phase.tag) {
       case "awaiting-hello":
       case "handshaking":
         this.#fail({ tag: "truncated" }, "the peer closed the connection during the handshake", undefined);
         return;
       case "established":
-        if (this.#ending.tag !== "open" || this.#node === undefined || this.#node.isInboundClosed) return;
-        for (const bytes of this.#node.drain()) if (!this.#privateInputDropped) this.#toRead.push(bytes);
+        if (this.#node === undefined || this.#node.isInboundClosed) return;
         this.#settle(
           this.settings.truncation === "tolerate"
             ? { tag: "ended", ending: "truncated", tolerated: true }
@@ -731,12 +555,10 @@ export class TlsConnection {
   }
 
   /** The inbound side of an established connection is over. */
-  #settle(state: SourceState): void {
-    if (this.#ending.tag !== "open") return;
-    this.#ending = state;
+  #settle(state: SourceState & { tag: "ended" | "failed" }): void {
+    if (!this.#application.settle(state)) return;
     this.#outcome ??= { tag: "ok", val: state.tag === "ended" ? state.ending : "truncated" };
     this.changed.notify();
-    this.#privateInputChanged.notify();
     this.#finishIfOver();
   }
 
@@ -744,10 +566,10 @@ export class TlsConnection {
 
   #tlsFailed(code: string): void {
     if (this.#phase.tag === "ended") return;
+    if (code === "ECONNRESET" && this.#wasFinished) return this.#fail({ tag: "transport" }, "the peer reset the connection", undefined);
     if (code === "ECONNRESET") return this.#fail({ tag: "truncated" }, "the peer closed the connection during the handshake", undefined);
     // Before our Finished exists all that can be withheld is the alert that says why it never will.
-    if (!this.#wasFinished && this.#gate.isHolding && this.plan.role === "client")
-      for (const bytes of this.#gate.release()) this.#send(bytes);
+    if (!this.#wasFinished && this.#gate.isHolding && this.plan.role === "client") this.#network.sendFlight(this.#gate.release());
     const received = receivedAlert(code);
     const sent = this.#gate.sentAlert;
     const value: TlsErrorValue =
@@ -762,16 +584,11 @@ export class TlsConnection {
   #fail(error: TlsErrorValue, detail: string, lastBytes: Uint8Array | undefined): void {
     if (this.#outcome?.tag === "err") return;
     this.#gate.discard();
-    if (lastBytes !== undefined) this.#send(lastBytes);
+    if (lastBytes !== undefined) this.#network.send(lastBytes);
     this.#phase = { tag: "ended" };
     if (this.#outcome === undefined || error.tag !== "closed") this.#outcome = { tag: "err", val: error };
     this.#detail = detail;
-    if (this.#ending.tag === "open") this.#ending = { tag: "failed", failure: this.#failure(error) };
-    this.#release();
-  }
-
-  #failure(error: TlsErrorValue): IoFailure {
-    return { message: this.#detail ?? error.tag, tls: error };
+    this.#release({ message: detail, tls: error });
   }
 
   /** The alert as bytes that the peer can read in this phase, or `undefined` where this host cannot make any. */
@@ -799,13 +616,21 @@ export class TlsConnection {
     );
   }
 
-  #negotiatedAlpn(node: NodeTls): Uint8Array | undefined {
+  #negotiatedWith(node: NodeTls): Omit<ConnectionInfo, "overridden"> {
+    const hello = this.#watch.serverHello;
+    return {
+      protocolVersion: hello?.version ?? (node.protocol === "TLSv1.3" ? TLS13 : TLS12),
+      cipherSuite: hello?.cipherSuite ?? suiteByName(node.cipher ?? "") ?? 0,
+      alpnId: this.#negotiatedAlpn(node.alpn),
+      group: this.#attachedGroup ?? this.#watch.group,
+      sessionReused: node.isSessionReused,
+    };
+  }
+
+  /** node:tls tells an ALPN id as text: the id of ours that reads so. */
+  #negotiatedAlpn(text: string | undefined): Uint8Array | undefined {
     if (this.plan.role === "server") return this.#alpn;
-    const negotiated = node.alpn;
-    return negotiated === undefined
-      ? undefined
-      : this.settings.alpnIds.find(
-          (id) => Buffer.from(id).toString("latin1") === negotiated || Buffer.from(id).toString("utf8") === negotiated,
-        );
+    if (text === undefined) return undefined;
+    return this.settings.alpnIds.find((id) => Buffer.from(id).toString("latin1") === text || Buffer.from(id).toString("utf8") === text);
   }
 }

@@ -1,8 +1,4 @@
 import { EventEmitter } from "node:events";
-import { ByteQueue } from "../io/byte-queue.ts";
-
-/** Ciphertext that may wait between node:tls and the guest before writes stop being acknowledged, in bytes. */
-const OUTBOUND_MARK = 256 * 1024;
 
 /** What the transport tells its connection. */
 export interface TransportEvents {
@@ -100,9 +96,4 @@ export class JsTransport extends EventEmitter {
     this.emit("close");
     return this;
   }
-}
-
-/** Whether so much ciphertext may wait. */
-export function hasRoom(outbound: ByteQueue): boolean {
-  return outbound.length < OUTBOUND_MARK;
 }
