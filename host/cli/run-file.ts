@@ -48,8 +48,13 @@ export async function runInstance(file: string, settings: InstanceSettings, opti
   }
 }
 
-/** Loaded late: the thread that will run the component starts while this one loads what reads the component. */
-async function loadFile(file: string, memory: number | undefined): Promise<ComponentCode> {
+/**
+ * A component from a file, compiled. What reads components is loaded late: the thread that will run this one starts meanwhile.
+ *
+ * @param memory the most linear memory of an instance, in bytes; `undefined` for the default
+ * @throws {CommandError} when the file cannot be read
+ */
+export async function loadFile(file: string, memory?: number): Promise<ComponentCode> {
   const reading = readFile(file);
   reading.catch(() => {});
   const { loadComponent } = await import("../component/cache.ts");
