@@ -109,9 +109,9 @@ async function bundle(source: ComponentSource): Promise<string> {
     onLog: (level, log, handler) => {
       if (log.code !== "TOLERATED_TRANSFORM") handler(level, log);
     },
-    // QuickJS never drains the engine's own job queue in a synchronous export, so async functions are lowered to
-    // generators over a Promise that the guest library drains itself.
-    ...(quickjs ? { transform: { target: "es2016" } } : {}),
+    // Neither engine lets a synchronous export drain its job queue (QuickJS never runs it, StarlingMonkey's can only be
+    // waited past), so async functions are lowered to generators over a Promise that the guest library drains itself.
+    transform: { target: "es2016" },
   };
   let code: string;
   try {
