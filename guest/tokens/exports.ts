@@ -35,18 +35,6 @@ export function tokensExports(build: Build) {
       this.#open = open;
     }
 
-    static generate(id: string): Issuer {
-      return new Issuer(build.generate(id));
-    }
-
-    static fromSeed(id: string, seed: Uint8Array): Issuer {
-      return new Issuer(build.fromSeed(id, seed));
-    }
-
-    static open(name: string): Issuer {
-      return new Issuer(build.open(name));
-    }
-
     id(): string {
       return this.#open.issuer.id;
     }
@@ -133,7 +121,16 @@ export function tokensExports(build: Build) {
     }
   }
 
-  return { Issuer, Verifier, inspect, certificateSha256: bindingOf };
+  return {
+    Issuer,
+    Verifier,
+    generateIssuer: (id: string) => new Issuer(build.generate(id)),
+    issuerFromSeed: (id: string, seed: Uint8Array) => new Issuer(build.fromSeed(id, seed)),
+    openIssuer: (name: string) => new Issuer(build.open(name)),
+    createVerifier: (audience: string) => new Verifier(audience),
+    inspect,
+    certificateSha256: bindingOf,
+  };
 }
 
 /** Seconds since 1970 by the runtime's clock. */

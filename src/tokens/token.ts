@@ -1,6 +1,5 @@
 import { decodeBase64url } from "../wire/base64url.ts";
 import { MAX_TOKEN_PAYLOAD, TOKEN_PREFIX } from "../wire/token-text.ts";
-import { encodeUtf8 } from "../wire/utf8.ts";
 import { WireError } from "../wire/wire-error.ts";
 import { readClaims, type SpelledClaims } from "./claims.ts";
 import { TokenError } from "./token-error.ts";
@@ -32,7 +31,7 @@ export function readToken(token: string): UnverifiedToken {
   const signed = token.slice(TOKEN_PREFIX.length, dot);
   const payload = bytesOf(signed);
   if (payload.length > MAX_TOKEN_PAYLOAD) throw new TokenError("too-large");
-  return { claims: readClaims(payload), signedBytes: encodeUtf8(signed), signature };
+  return { claims: readClaims(payload), signedBytes: asciiBytes(signed), signature };
 }
 
 /** @throws {TokenError} invalid-base64url */
@@ -45,5 +44,13 @@ export function bytesOf(text: string): Uint8Array {
   }
 }
 
+/** An ASCII text as bytes, by way of functions that are native in the sandbox: a loop of ours costs ten times as much there. */
+function asciiBytes(text: string): Uint8Array {
+  return decodeBase64url(btoa(text).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", ""));
+}
+
 /** Characters. Twelve times what the longest acceptable token needs. */
 const MAX_TOKEN = 65_536;
+
+// Every engine has it; the sandbox's type library does not know it.
+declare function btoa(binary: string): string;
