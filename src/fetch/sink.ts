@@ -31,6 +31,16 @@ export const nowhere: Sink = {
   [Symbol.dispose]: () => {},
 };
 
+/** As `nowhere`, for at most so many bytes. @throws {FetchError} `write` on more */
+export function discarding(limit: number): Sink {
+  let left = limit;
+  const write = async (bytes: Uint8Array) => {
+    left -= bytes.length;
+    if (left < 0) throw new FetchError(exitCodes.write, `more than ${limit} bytes to throw away`);
+  };
+  return { ...nowhere, write };
+}
+
 /** Standard output. Every body goes behind the one before. */
 export function standardOutput(): Sink {
   return new StreamSink("standard output", new Writer(getStdout()));

@@ -14,7 +14,7 @@ import type { Options } from "./options.ts";
 import { Progress, unwatched } from "./progress.ts";
 import { requestLines, responseLines } from "./report.ts";
 import { expectsContinue, firstRequest, redirected, type Request, requestFields, writeRequestHead } from "./request.ts";
-import { fileSink, nowhere, type Sink, standardOutput } from "./sink.ts";
+import { discarding, fileSink, nowhere, type Sink, standardOutput } from "./sink.ts";
 
 /** What all transfers of a run share. */
 export interface Session {
@@ -140,10 +140,15 @@ async function deliver(
 /** Read a body that nobody wants if it is a short one. Returns whether the connection may carry another request. */
 async function discard(answer: Answer, { channel }: Connection, scope: Scope): Promise<boolean> {
   const { framing, parser } = answer;
-  const short = framing.tag === "none" || (framing.tag === "length" && framing.length <= MAX_DISCARDED);
-  if (!short || !isReusable(answer)) return false;
-  await moveBody(channel, answer, nowhere, unwatched, scope);
-  return parser.takeRest().length === 0;
+  if (!isReusable(answer) || (framing.tag === "length" && framing.length > MAX_DISCARDED)) return false;
+  try {
+    await moveBody(channel, answer, discarding(MAX_DISCARDED), unwatched, scope);
+    return parser.takeRest().length === 0;
+  } catch {
+    // What becomes of such a body is nobody's concern, but the connection is no longer where it should be.
+    scope.throwIfCancelled();
+    return false;
+  }
 }
 
 function isReusable({ head, sent }: Answer): boolean {
