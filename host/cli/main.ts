@@ -5,6 +5,7 @@ import { nearest } from "./suggestion.ts";
 /** The commands, each loaded when it is used: what a command does not need costs it no start-up time. */
 const commands: Record<string, { summary: string; load: () => Promise<Command> }> = {
   run: { summary: "run a component in the sandbox", load: async () => (await import("./commands/run.ts")).command },
+  get: { summary: "fetch pages over TLS", load: async () => (await import("./commands/get.ts")).command },
   build: { summary: "build a component from TypeScript or JavaScript", load: async () => (await import("./commands/build.ts")).command },
 };
 
