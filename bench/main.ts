@@ -1,0 +1,202 @@
+// npm run bench [-- --smoke] [-- NAME…]: ratios against plain node:tls doing the same work, by turns, in one run.
+import { execFileSync, fork } from "node:child_process";
+import { rmSync } from "node:fs";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import type { Order } from "./peer.ts";
+import { nodeDownload, nodeServer, prepare, runGuest } from "./subjects.ts";
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { smoke: { type: "boolean" }, rounds: { type: "string" }, json: { type: "boolean" }, help: { type: "boolean" } },
+});
+
+const MIB = 1024 * 1024;
+const bytes = (values.smoke === true ? 16 : 256) * MIB;
+const connections = values.smoke === true ? 60 : 1000;
+const rounds = Number(values.rounds ?? (values.smoke === true ? 1 : 5));
+const idle = values.smoke === true ? 100 : 2000;
+
+interface Figures {
+  wall: number;
+  cpu: number;
+}
+
+interface Case {
+  name: string;
+  /** What the ratio is of: higher is better for throughput. */
+  target: string;
+  ours: () => Promise<void>;
+  node: () => Promise<void>;
+}
+
+const ground = await prepare(bytes);
+const peer = fork(join(import.meta.dirname, "peer.ts"), { stdio: ["ignore", "inherit", "inherit", "ipc"] });
+const ca = ground.pki.root.pem;
+const order = (what: Order): Promise<number> =>
+  new Promise((resolve, reject) => {
+    peer.once("message", ({ answer, error }: { answer?: number; error?: string }) =>
+      error === undefined ? resolve(answer ?? 0) : reject(new Error(error)),
+    );
+    peer.send(what);
+  });
+const source = await order({ tag: "source", key: ground.pki.leaf.keyPem, cert: ground.pki.chainPem, bytes });
+
+const cases: Case[] = [
+  {
+    name: "download to a file, truncation detected",
+    target: "≥ 0.75, aim 0.95",
+    ours: () => runGuest(ground, ["download", "bench.test", String(source), "forward"]).ended,
+    node: () => nodeDownload(ground, source, "file"),
+  },
+  {
+    name: "download to a file, truncation tolerated",
+    target: "≥ 0.9",
+    ours: () => runGuest(ground, ["download", "bench.test", String(source), "tolerate"]).ended,
+    node: () => nodeDownload(ground, source, "file"),
+  },
+  {
+    name: "download read by the guest",
+    target: "≥ 0.4, aim 0.6",
+    ours: () => runGuest(ground, ["download", "bench.test", String(source), "read"]).ended,
+    node: () => nodeDownload(ground, source, "read"),
+  },
+  served("serving a file", "≥ 0.75, aim 0.95", "forward", (port) => order({ tag: "download", port, ca })),
+  served("upload read by the guest", "≥ 0.4, aim 0.6", "read", (port) => order({ tag: "upload", port, ca, bytes })),
+  {
+    name: "relay between a server and a client connection",
+    target: "≥ 0.9",
+    ours: () => both(runGuest(ground, ["relay", "1", "bench.test", String(source)]), (port) => order({ tag: "download", port, ca })),
+    node: () => both(nodeServer(ground, 1, { relayTo: source }), (port) => order({ tag: "download", port, ca })),
+  },
+  {
+    name: "new connections, decided at client-hello",
+    target: "≥ 0.7, aim 0.9",
+    ours: () =>
+      both(runGuest(ground, ["serve", String(connections), "hello"]), (port) =>
+        order({ tag: "connections", port, ca, count: connections, atOnce: 16 }),
+      ),
+    node: () =>
+      both(nodeServer(ground, connections, "hello"), (port) => order({ tag: "connections", port, ca, count: connections, atOnce: 16 })),
+  },
+];
+
+try {
+  const wanted = (name: string) => positionals.length === 0 || positionals.some((word) => name.includes(word));
+  for (const one of cases.filter(({ name }) => wanted(name))) await compare(one);
+  if (wanted("idle")) await idleMemory();
+  if (wanted("cold start")) await coldStart();
+} finally {
+  peer.kill();
+  rmSync(ground.folder, { recursive: true, force: true });
+}
+
+function served(name: string, target: string, how: "forward" | "read", drive: (port: number) => Promise<number>): Case {
+  return {
+    name,
+    target,
+    ours: () => both(runGuest(ground, ["serve", "1", how]), drive),
+    node: () => both(nodeServer(ground, 1, how), drive),
+  };
+}
+
+async function both(subject: { port: Promise<number>; ended: Promise<void> }, drive: (port: number) => Promise<number>): Promise<void> {
+  await drive(await subject.port);
+  await subject.ended;
+}
+
+async function compare({ name, target, ours, node }: Case): Promise<void> {
+  const ratios: Figures[] = [];
+  if (values.smoke !== true) {
+    await measure(ours);
+    await measure(node);
+  }
+  for (let round = 0; round < rounds; round++) {
+    // By turns, and the first of a pair by turns too: the machine's mood does not favour one.
+    const order: ["a" | "b", () => Promise<void>][] =
+      round % 2 === 0
+        ? [
+            ["a", ours],
+            ["b", node],
+          ]
+        : [
+            ["b", node],
+            ["a", ours],
+          ];
+    const taken = { a: { wall: 0, cpu: 0 }, b: { wall: 0, cpu: 0 } };
+    for (const [which, run] of order) taken[which] = await measure(run);
+    ratios.push({ wall: taken.b.wall / taken.a.wall, cpu: taken.a.cpu / taken.b.cpu });
+  }
+  report(name, { speed: spread(ratios.map(({ wall }) => wall)), cpu: spread(ratios.map(({ cpu }) => cpu)), target });
+}
+
+async function measure(run: () => Promise<void>): Promise<Figures> {
+  const cpu = process.cpuUsage();
+  const start = performance.now();
+  await run();
+  const used = process.cpuUsage(cpu);
+  return { wall: performance.now() - start, cpu: (used.user + used.system) / 1000 };
+}
+
+/** Memory per idle connection. The clients are in the peer's process. */
+async function idleMemory(): Promise<void> {
+  const perConnection = async (subject: { port: Promise<number>; ended: Promise<void> }): Promise<number> => {
+    const port = await subject.port;
+    await order({ tag: "hold", port, ca, count: 50 });
+    const before = resident();
+    await order({ tag: "hold", port, ca, count: idle });
+    const after = resident();
+    await order({ tag: "let-go" });
+    await subject.ended;
+    return (after - before) / idle;
+  };
+  const node = await perConnection(nodeServer(ground, idle + 50, "idle"));
+  const ours = await perConnection(runGuest(ground, ["idle", String(idle + 50)]));
+  report(`memory per idle connection, ${idle} of them`, {
+    ours: `${Math.round(ours / 1024)} KiB`,
+    node: `${Math.round(node / 1024)} KiB`,
+    target: "stated",
+  });
+}
+
+function resident(): number {
+  (globalThis as { gc?: () => void }).gc?.();
+  return process.memoryUsage.rss();
+}
+
+/** Whole processes: `sallyport get` with a warm cache against a script of one `https.get`. */
+async function coldStart(): Promise<void> {
+  const url = `https://127.0.0.1:${source}/`;
+  const count = values.smoke === true ? 2 : 10;
+  // The source is no HTTP server: both end with an error after the handshake, and both have done all that a start costs.
+  const bare = ["-e", `require("node:https").get(${JSON.stringify(url)}, { rejectUnauthorized: false }).on("error", () => {})`];
+  const get = [join(import.meta.dirname, "../host/cli/bin.mjs"), "get", url];
+  const time = (args: string[]): number => {
+    const start = performance.now();
+    try {
+      execFileSync(process.execPath, args, { stdio: "ignore" });
+    } catch {
+      // The exit code is not what is measured.
+    }
+    return performance.now() - start;
+  };
+  time(get);
+  const ratios = Array.from({ length: count }, () => time(get) / time(bare));
+  report("cold start of `sallyport get`, wall", { ratio: spread(ratios), target: "≤ 2.5" });
+}
+
+function spread(numbers: number[]): string {
+  const sorted = numbers.toSorted((a, b) => a - b);
+  const median = sorted[Math.floor(sorted.length / 2)]!;
+  return `${median.toFixed(2)} (${sorted[0]!.toFixed(2)}–${sorted.at(-1)!.toFixed(2)})`;
+}
+
+function report(name: string, figures: Record<string, string>): void {
+  if (values.json === true) console.log(JSON.stringify({ name, ...figures }));
+  else
+    console.log(
+      `${name}\n  ${Object.entries(figures)
+        .map(([key, value]) => `${key} ${value}`)
+        .join("   ")}`,
+    );
+}
