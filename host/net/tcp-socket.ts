@@ -218,7 +218,18 @@ export class TcpSink implements Sink {
   write(bytes: Uint8Array): void {
     if (this.#state.tag !== "open" || bytes.length === 0) return;
     this.#writes++;
+    this.#gather();
     this.#socket.write(bytes, this.#onWritten);
+  }
+
+  /**
+   * What is written in one turn leaves in one piece. Not only for the system calls: a peer that refuses the first part of a
+   * TLS flight sends an alert and closes, and a part that is written after that fails, with the alert unread.
+   */
+  #gather(): void {
+    if (this.#socket.writableCorked > 0) return;
+    this.#socket.cork();
+    process.nextTick(() => this.#socket.uncork());
   }
 
   end(): void {
