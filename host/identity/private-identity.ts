@@ -35,15 +35,18 @@ export class KeyPair {
 
   /**
    * @param key of an algorithm that TLS can use here; see `parsePkcs8` and `parsePrivateKeyBlock`
+   * @param isMade see `made`
    * @throws {IdentityError} `key-mismatch`; `unsupported-algorithm` if node:tls refuses the pair (a CA key too small,
    * a signature algorithm too weak)
    */
-  constructor(key: KeyObject, chain: PublicChain, origin: KeyOrigin) {
-    if (!belongsTo(key, chain)) throw new IdentityError("key-mismatch", "the private key does not belong to the first certificate");
+  constructor(key: KeyObject, chain: PublicChain, origin: KeyOrigin, isMade = false) {
+    if (!isMade && !belongsTo(key, chain))
+      throw new IdentityError("key-mismatch", "the private key does not belong to the first certificate");
     this.#key = key;
     this.chain = chain;
     this.origin = origin;
     this.id = origin === "host" ? chain.id : `guest:${randomUUID()}`;
+    if (isMade) return;
     try {
       createSecureContext(this.credentials());
     } catch {
@@ -74,6 +77,11 @@ export class KeyPair {
     if (keys.length !== 1) throw new IdentityError("bad-format", `${keys.length} private keys where one is expected`);
     const chain = PublicChain.parse(certificates.map((block) => block.bytes));
     return new KeyPair(parsePrivateKeyBlock(keys[0]!, passphrase), chain, origin);
+  }
+
+  /** A key and a leaf that this host itself made a moment ago: the checks would cost twice what making them did. */
+  static made(key: KeyObject, chain: PublicChain): KeyPair {
+    return new KeyPair(key, chain, "host", true);
   }
 
   /** A pair that `forWorker` packed in another thread. */
