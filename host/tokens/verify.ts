@@ -2,8 +2,9 @@ import { createPublicKey, type KeyObject, verify } from "node:crypto";
 import { isStrictPointEncoding, isStrictSignatureEncoding } from "../../src/wire/ed25519-encoding.ts";
 
 /**
- * Ed25519 verification as `sallyport:policy/ed25519` promises it. OpenSSL checks that S is below L and compares R as bytes;
- * what it takes and strict verification does not is looked at here: keys and R of small order, and keys with a y of p or more.
+ * Ed25519 verification as `sallyport:policy/ed25519` promises it. Every OpenSSL checks that S is below L and compares R as
+ * bytes. Versions differ in whether they take keys and R of small order, and keys with a y of p or more: so that is looked at
+ * here.
  *
  * @param publicKey 32 bytes
  */
