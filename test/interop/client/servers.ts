@@ -114,8 +114,8 @@ export async function tellingServer(process: PeerProcess, request: (text: string
     process,
     request,
     handshakes: () => process.eventsSoFar<Event>().filter(({ event }) => event === "handshake").length,
-    handshake: async () => (await process.waitFor(/^\{.*"event":"handshake".*$/m))[0],
-    alert: async () => Number((await process.waitFor(/"alert":(\d+)/))[1]),
+    handshake: async () => JSON.stringify(await process.event<Event>("a handshake", ({ event }) => event === "handshake")),
+    alert: async () => (await process.event<Event>("an alert", ({ alert }) => alert !== undefined)).alert!,
   };
 }
 

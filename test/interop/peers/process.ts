@@ -74,6 +74,11 @@ export class PeerProcess {
     });
   }
 
+  /** Until it has printed an event that is as wanted, and that. */
+  async event<T extends object>(what: string, isWanted: (event: T) => boolean): Promise<T> {
+    return await this.#until(what, () => this.eventsSoFar<T>().find(isWanted));
+  }
+
   eventsSoFar<T extends object>(): T[] {
     return this.#stdout
       .split("\n")

@@ -61,6 +61,8 @@ func configuration(o options) *tls.Config {
 		pair, err := tls.LoadX509KeyPair(o.cert, o.key)
 		fatal(err)
 		config.Certificates = []tls.Certificate{pair}
+		// Presented whatever the server says it accepts: whether it is refused is what the tests ask.
+		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil }
 	}
 	if o.ca != "" {
 		pem, err := os.ReadFile(o.ca)
