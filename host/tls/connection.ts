@@ -262,6 +262,8 @@ export class TlsConnection {
         return this.#answer();
       case "release":
         this.#network.sendFlight(this.#gate.release());
+        // A client's next record is under another key.
+        if (this.plan.role === "client") this.#secret = undefined;
         return;
       case "refuse":
         return this.#refuse();
@@ -487,7 +489,14 @@ export class TlsConnection {
       this.#pumping = false;
     }
     if (inbound.length < before) this.#network.madeRoom();
-    if (this.#network.hasEnded && inbound.length === 0) this.#networkIsOver();
+    // An alert right before the end is told by node:tls in a later turn: it says more than the end does.
+    if (this.#network.hasEnded && inbound.length === 0) this.#noticingEnd ??= setImmediate(() => this.#noticeEnd());
+  }
+  #noticingEnd: NodeJS.Immediate | undefined;
+
+  #noticeEnd(): void {
+    this.#noticingEnd = undefined;
+    if (this.#network.inbound.length === 0) this.#networkIsOver();
   }
 
   /** Hand the next chunk on. @returns false if nothing takes it now */

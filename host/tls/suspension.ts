@@ -53,7 +53,8 @@ export abstract class Suspension extends Resource {
   protected resumeNow(): void {
     this.#resumed = true;
     this[Symbol.dispose]();
-    if (!this.connection.resume(this.#overridden) || this.connection.outcome?.tag === "err") throw outcomeError(this.connection);
+    if (!this.connection.resume(this.#overridden)) throw refused("closed");
+    if (this.connection.outcome?.tag === "err") throw outcomeError(this.connection);
   }
 
   protected unverifiedPeer(): UnverifiedPeer {
