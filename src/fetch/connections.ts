@@ -1,5 +1,6 @@
 import { formatSocketAddress } from "../net/socket-address.ts";
 import { connectTcp } from "../net/connect.ts";
+import type { TcpConnection } from "../net/tcp-connection.ts";
 import type { HttpUrl } from "../http1/url.ts";
 import { bracketed } from "../http1/url.ts";
 import type { Scope } from "../reactor/cancel.ts";
@@ -67,10 +68,15 @@ export class Connections implements Disposable {
 
   async #connect(url: HttpUrl, useIdentity: boolean, scope: Scope): Promise<Connection> {
     const { host, port } = dialled(url, this.#connectTo);
-    const transport = await connectTcp(host, port, scope).catch((error: unknown) => {
-      throw connectFailure(error, host, `${bracketed(host)}:${port}`);
-    });
-    const handshake = newHandshake(url.host, formatSocketAddress(transport.remoteAddress));
+    let transport: TcpConnection | undefined;
+    let handshake: Handshake;
+    try {
+      transport = await connectTcp(host, port, scope);
+      handshake = newHandshake(url.host, formatSocketAddress(transport.remoteAddress));
+    } catch (error) {
+      transport?.[Symbol.dispose]();
+      throw connectFailure(scope.reason ?? error, host, `${bracketed(host)}:${port}`);
+    }
     try {
       const channel = await this.#connector.connect(transport, url.host, { handshake, observe: this.#observe, useIdentity, scope });
       await this.#onHandshake(handshake, undefined);

@@ -75,7 +75,7 @@ async function fetchAll(options: Options, binding: TlsBinding, console: Console)
       await console.error(outcome.failure.message);
       if (code === exitCodes.ok) code = outcome.failure.exitCode;
     }
-    if (options.json) await print(`${JSON.stringify(outcomeJson(outcome))}\n`);
+    if (options.json) await print(`${asciiJson(outcomeJson(outcome))}\n`);
   }
   return code;
 }
@@ -120,6 +120,11 @@ function outcomeJson({ url, effectiveUrl, redirects, head, bytes, handshake, fai
     tls: handshake === undefined ? undefined : handshakeJson(handshake),
     error: failure === undefined ? undefined : { exitCode: failure.exitCode, message: failure.message },
   };
+}
+
+/** Only ASCII: what a peer sent must not reach a terminal as a control character or change the direction of its text. */
+function asciiJson(value: object): string {
+  return JSON.stringify(value).replaceAll(/[\u007f-\uffff]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }
 
 async function print(text: string): Promise<void> {

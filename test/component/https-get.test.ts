@@ -486,5 +486,8 @@ describe("what https-get tells a terminal", () => {
     // Latin-1 of UTF-8: a C1 control would show as its own two bytes.
     expect(stderr).not.toMatch(/\xc2[\x80-\x9f]/);
     expect(stderr).not.toContain("hunter2");
+    const { stdout } = await get(["--json", `${high.origin}/`]);
+    expect(stdout).toMatch(/^[\n\x20-\x7e]*$/);
+    expect(JSON.parse(stdout)).toMatchObject({ reason: "\x9b2J", headers: expect.arrayContaining([["X", "\x85"]]) });
   });
 });
