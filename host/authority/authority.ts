@@ -9,6 +9,7 @@ import { clock, type IssuingCa, makeCa, type NewCaOptions } from "./issuing-ca.t
 import { type IssuingBounds, type LeafRequest, planLeaf } from "./leaf-plan.ts";
 import { LeafWriter } from "./leaf-writer.ts";
 import { Limits } from "./limits.ts";
+import { loadWriter } from "./load-writer.ts";
 
 /** What was issued: for the record, and to be served with. */
 export interface IssuedLeaf {
@@ -62,7 +63,7 @@ export class Authority {
     if (longestLifetime <= 0n || longestLifetime > LONGEST_LIFETIME)
       throw new AuthorityError("bad-limits", `the longest lifetime of a leaf is between 1 second and ${LONGEST_LIFETIME / 86_400n} days`);
     ca.assertValidAt(clock());
-    const { writeLeafTemplate } = await import("./certificate-writer.ts");
+    const { writeLeafTemplate } = await loadWriter();
     const { limits, notBefore, notAfter } = ca;
     return new Authority({
       key: ca.key,

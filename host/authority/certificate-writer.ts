@@ -1,5 +1,4 @@
 import { createPublicKey, type KeyObject, sign } from "node:crypto";
-import "./reflect-metadata.ts";
 import {
   AuthorityKeyIdentifierExtension,
   BasicConstraintsExtension,

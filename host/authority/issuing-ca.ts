@@ -4,6 +4,7 @@ import { WireError } from "../../src/wire/wire-error.ts";
 import { AuthorityError } from "./authority-error.ts";
 import { BACKDATE } from "./leaf-plan.ts";
 import type { Limits } from "./limits.ts";
+import { loadWriter } from "./load-writer.ts";
 import { readNameConstraints } from "./name-constraints.ts";
 
 /**
@@ -73,10 +74,16 @@ export interface NewCaOptions {
   now?: bigint;
 }
 
-/** Make a root and an intermediate. Nothing keeps the root's key but the caller: let go of it, or write it down. */
+/**
+ * Make a root and an intermediate. Nothing keeps the root's key but the caller: let go of it, or write it down.
+ *
+ * @throws {AuthorityError} `bad-limits` for a validity of less than a minute or more than 10 years
+ */
 export async function makeCa(options: NewCaOptions): Promise<{ ca: IssuingCa; rootKey: KeyObject }> {
   const { limits, validity, rootValidity = validity, now = clock() } = options;
-  const { writeRoot, writeIntermediate } = await import("./certificate-writer.ts");
+  checkValidity(validity);
+  checkValidity(rootValidity);
+  const { writeRoot, writeIntermediate } = await loadWriter();
   const rootKey = makeKey();
   const key = makeKey();
   const notBefore = now - BACKDATE;
@@ -94,7 +101,8 @@ export async function makeCa(options: NewCaOptions): Promise<{ ca: IssuingCa; ro
  */
 export async function renewCa(ca: IssuingCa, rootKey: KeyObject, options: { validity: bigint; now?: bigint }): Promise<IssuingCa> {
   const { validity, now = clock() } = options;
-  const { writeIntermediate } = await import("./certificate-writer.ts");
+  checkValidity(validity);
+  const { writeIntermediate } = await loadWriter();
   checkKey(rootKey, ca.root);
   const rootEnd = read(ca.root, "root").notAfter;
   if (rootEnd <= now) throw new AuthorityError("not-valid-now", `the root itself expired on ${dateOf(rootEnd)}: rotate the authority`);
@@ -133,6 +141,11 @@ function makeKey(): KeyObject {
   return generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey;
 }
 
+function checkValidity(seconds: bigint): void {
+  if (seconds < SHORTEST_VALIDITY || seconds > LONGEST_VALIDITY)
+    throw new AuthorityError("bad-limits", "an authority is valid for at least a minute and at most 3650 days");
+}
+
 function read(der: Uint8Array, which: string): Certificate {
   try {
     return readCertificate(der);
@@ -167,3 +180,5 @@ function notAnAuthority(message: string): AuthorityError {
 
 const POSSESSION = Buffer.from("sallyport: does this key belong to that authority?");
 const SERVER_AUTH = "1.3.6.1.5.5.7.3.1";
+const SHORTEST_VALIDITY = 60n;
+const LONGEST_VALIDITY = 3650n * 86_400n;
