@@ -56,7 +56,7 @@ export class ResponseWriter implements Disposable {
    * Exactly `length` bytes of `source`.
    *
    * @param source owned from here on
-   * @throws {ResponseCut} afterwards nothing can be written any more
+   * @throws {ResponseCut} the connection has to be aborted then
    */
   async body(source: InputStream, length: number): Promise<void> {
     const sink = this.alive().release();
@@ -67,11 +67,12 @@ export class ResponseWriter implements Disposable {
       await ended(forwarder);
       const sent = numberOfU64(forwarder.transferred());
       const outcome = optional(forwarder.outcome());
+      // Taken back whatever the outcome: dropped with the forwarder, the stream would end as if all were well.
+      const [rest, stream] = forwarder.takeBack();
+      this.writer = new Writer(stream);
+      dropInOrder(rest);
       if (outcome?.tag === "err") throw new ResponseCut(sent, new TlsError(outcome.val).message);
       if (sent !== length) throw new ResponseCut(sent, "the file has become shorter meanwhile");
-      const [rest, stream] = forwarder.takeBack();
-      dropInOrder(rest);
-      this.writer = new Writer(stream);
     } catch (error) {
       if (forwarder === undefined) dropHandedBack(error);
       throw error;
