@@ -136,6 +136,25 @@ describe("https-get fetches", () => {
     remove("data.bin");
   });
 
+  it("a large body that a server takes without having asked for it", async () => {
+    await using server = await tlsServer(pki, (socket) => {
+      let length = 0;
+      socket.on("data", (bytes: Buffer) => {
+        length += bytes.length;
+        if (length > 200_000) socket.end("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nall\n");
+      });
+    });
+    expect(await get(["-d", "x".repeat(200_000), `${server.origin}/`])).toMatchObject({ code: 0, stdout: "all\n", handles: 0 });
+  });
+
+  it("large chunks, which the host moves, as one body", async () => {
+    const chunk = "0123456789".repeat(30_000);
+    const text = `HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n${`${chunk.length.toString(16)}\r\n${chunk}\r\n`.repeat(2)}0\r\n\r\n`;
+    await using server = await tlsServer(pki, rawAnswer(text, "open"));
+    const { code, stdout, handles } = await get([`${server.origin}/`]);
+    expect({ code, handles, whole: stdout === chunk + chunk }).toEqual({ code: 0, handles: 0, whole: true });
+  });
+
   it("the answer of a server that refuses a large body unseen", async () => {
     const refusal = "HTTP/1.1 413 Content Too Large\r\nContent-Length: 3\r\nConnection: close\r\n\r\nno\n";
     await using server = await tlsServer(pki, rawAnswer(refusal));
@@ -251,6 +270,7 @@ describe("https-get, when a body is cut short,", () => {
   it.each([
     ["one with a length", "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nshort", "close_notify"],
     ["one with a length, by a cut", "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nshort", "cut"],
+    ["a large chunk", `HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n493e0\r\n${"x".repeat(299_000)}`, "close_notify"],
     ["one in chunks", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", "close_notify"],
     ["one that only a cut ends", "HTTP/1.1 200 OK\r\n\r\nwho knows", "cut"],
     ["a large one with a length", `HTTP/1.1 200 OK\r\nContent-Length: 900000\r\n\r\n${"x".repeat(800_000)}`, "close_notify"],
@@ -295,6 +315,8 @@ describe("https-get ends with", () => {
     ["8 for a length that contradicts itself", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx", 8],
     ["8 for a head without end", `HTTP/1.1 200 OK\r\n${"A: b\r\n".repeat(20_000)}`, 8],
     ["8 for an upgrade that nobody asked for", "HTTP/1.1 101 Switching\r\nUpgrade: x\r\n\r\n", 8],
+    ["8 for interim responses without end", "HTTP/1.1 100 Continue\r\n\r\n".repeat(50), 8],
+    ["8 for a chunk without a size", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxx\r\n", 8],
     ["52 for no answer", "", 52],
     ["56 for half a head", "HTTP/1.1 200 OK\r\nA:", 56],
   ])("%s", async (_, text, code) => {

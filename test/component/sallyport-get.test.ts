@@ -76,6 +76,28 @@ describe("sallyport get", () => {
     expect(stderr).toContain("try again");
   });
 
+  it("removes what it lent when a signal ends it", async () => {
+    await using stuck = await tlsServer(pki, (socket) => void socket.write(`HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf`));
+    const args = ["get", "-v", "--ca", files.ca, "-o", "never.txt", `${stuck.origin}/`];
+    const child = spawn(process.execPath, [join(root, "host/cli/bin.mjs"), ...args], { cwd: folder, stdio: ["ignore", "ignore", "pipe"] });
+    let said = "";
+    child.stderr.on("data", (bytes: Buffer) => {
+      said += bytes.toString();
+      if (said.includes("< Content-Length")) child.kill("SIGINT");
+    });
+    expect(await new Promise((resolve) => child.once("close", resolve))).toBe(130);
+    expect({ there: existsSync(join(folder, "never.txt")), left: left() }).toEqual({ there: false, left: [] });
+  });
+
+  it("ends with 23 when nobody reads its output any more", async () => {
+    await using server = await httpsServer(pki, (_, response) => response.end("x".repeat(2_000_000)));
+    const child = spawn(process.execPath, [join(root, "host/cli/bin.mjs"), "get", "--ca", files.ca, `${server.origin}/`], {
+      stdio: ["ignore", "pipe", "ignore"],
+    });
+    child.stdout.once("data", () => child.stdout.destroy());
+    expect(await new Promise((resolve) => child.once("close", resolve))).toBe(23);
+  });
+
   it("goes to another host only if --allow-net grants it, and says so", async () => {
     const args = ["-L", "--ca", files.ca, `https://127.0.0.1:${server.port}/away`];
     const refused = await get(args);
