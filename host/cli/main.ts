@@ -6,8 +6,13 @@ import { nearest } from "./suggestion.ts";
 const commands: Record<string, { summary: string; load: () => Promise<Command> }> = {
   run: { summary: "run a component in the sandbox", load: async () => (await import("./commands/run.ts")).command },
   get: { summary: "fetch pages over TLS", load: async () => (await import("./commands/get.ts")).command },
+  serve: { summary: "serve a folder over HTTPS", load: async () => (await import("./commands/serve.ts")).command },
   build: { summary: "build a component from TypeScript or JavaScript", load: async () => (await import("./commands/build.ts")).command },
   ca: { summary: "make and keep a certification authority", load: async () => (await import("./commands/ca.ts")).command },
+  demo: {
+    summary: "show a component fetch a page from another one over TLS",
+    load: async () => (await import("./commands/demo.ts")).command,
+  },
 };
 
 /**
