@@ -7,6 +7,7 @@ const commands: Record<string, { summary: string; load: () => Promise<Command> }
   run: { summary: "run a component in the sandbox", load: async () => (await import("./commands/run.ts")).command },
   get: { summary: "fetch pages over TLS", load: async () => (await import("./commands/get.ts")).command },
   serve: { summary: "serve a folder over HTTPS", load: async () => (await import("./commands/serve.ts")).command },
+  token: { summary: "make and check capability tokens", load: async () => (await import("./commands/token.ts")).command },
   build: { summary: "build a component from TypeScript or JavaScript", load: async () => (await import("./commands/build.ts")).command },
   ca: { summary: "make and keep a certification authority", load: async () => (await import("./commands/ca.ts")).command },
   demo: {

@@ -89,6 +89,15 @@ export function loadAnchors(file: string): AnchorSet {
   return explain(file, undefined, () => AnchorSet.fromPem(bundle));
 }
 
+/**
+ * Read a file with a secret in it: a regular file, no link, that its owner alone has access to.
+ *
+ * @throws {KeyFileError} unreadable, not-private, too-large
+ */
+export function readPrivateFile(path: string): Uint8Array {
+  return readFile(path, true);
+}
+
 /** @param isKey the stricter rules for files with a secret in them */
 function readFile(path: string, isKey: boolean): Uint8Array {
   let file: number;
