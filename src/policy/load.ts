@@ -18,8 +18,8 @@ export function loadPolicy(text: string): Policy {
   const file = readFile(text);
   const faults = new Faults();
   const ports = [...new Set(file.ports ?? [443])];
-  const deny = rulesOf(file.deny, "$.deny", "any", faults);
-  const allow = file.allow === undefined ? undefined : rulesOf(file.allow, "$.allow", ports, faults);
+  const deny = rulesOf(file.deny, "$.deny", "any");
+  const allow = file.allow === undefined ? undefined : rulesOf(file.allow, "$.allow", ports);
   const hosts = hostRules(file, ports, deny, faults);
   const permitted = permittedBy(file, faults);
   checkIntercepted(file, permitted, faults);
@@ -49,15 +49,10 @@ function readFile(text: string): PolicyFile {
   }
 }
 
-function rulesOf(patterns: readonly HostPattern[] | undefined, path: string, portsIfNone: Ports, faults: Faults): HostRules<undefined> {
+function rulesOf(patterns: readonly HostPattern[] | undefined, path: string, portsIfNone: Ports): HostRules<undefined> {
   const rules = new HostRules<undefined>();
-  for (const [index, pattern] of (patterns ?? []).entries()) {
-    const place = `${path}[${index}]`;
-    const ports = portsOf(pattern, portsIfNone);
-    const earlier = rules.covering(pattern, ports);
-    if (earlier !== undefined) faults.add(place, `says nothing new: ${earlier.path} is for all of it`);
-    rules.add({ pattern, ports, path: place, value: undefined });
-  }
+  for (const [index, pattern] of (patterns ?? []).entries())
+    rules.add({ pattern, ports: portsOf(pattern, portsIfNone), path: `${path}[${index}]`, value: undefined });
   return rules;
 }
 
