@@ -1,7 +1,7 @@
 import type { ClientHello } from "../../src/wire/client-hello.ts";
 import type { KeyPair } from "../identity/private-identity.ts";
 import { Alert } from "./alert.ts";
-import { type Settings, TLS12 } from "./settings.ts";
+import { type Settings, spokenVersions, TLS12 } from "./settings.ts";
 
 /** How a server answers a client hello. */
 export type Answer =
@@ -10,7 +10,8 @@ export type Answer =
 
 /** Choose identity and ALPN id. Pure; what node:tls would do itself but cannot be asked about. */
 export function answerHello(hello: ClientHello, settings: Settings): Answer {
-  if (!hello.protocolVersions.some((version) => version >= settings.minimumVersion && version <= settings.maximumVersion)) {
+  const { minimum, maximum } = spokenVersions(settings);
+  if (!hello.protocolVersions.some((version) => version >= minimum && version <= maximum)) {
     return { tag: "refuse", alert: Alert.protocolVersion, detail: "no protocol version in common" };
   }
   const identity = settings.identities.find((candidate) => canVerify(hello, candidate));

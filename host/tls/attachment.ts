@@ -2,8 +2,8 @@ import type { Socket } from "node:net";
 import type { ClientHello } from "../../src/wire/client-hello.ts";
 import type { HostMover } from "../io/source.ts";
 import { connectionOf } from "../net/tcp-socket.ts";
-import { defaultGroups } from "./wire-names.ts";
-import { type Settings, TLS13 } from "./settings.ts";
+import { defaultGroups, isTls13Suite } from "./wire-names.ts";
+import { type Settings, spokenVersions, TLS13 } from "./settings.ts";
 
 /** A TCP socket that node:tls may have, in place of the two movers that carried its bytes. */
 export interface Attachment {
@@ -20,8 +20,8 @@ export interface Attachment {
  *
  * - both public streams are moved by the host, whole, to and from one TCP connection;
  * - no client certificate is asked for, since nothing can be withheld on such a socket;
- * - TLS 1.3 will be spoken, with a group that the client has sent a key for: then the group is known, and there is no second
- *   hello that would have to be compared with the first.
+ * - TLS 1.3 will be spoken, with a suite in common and a group that the client has sent a key for: then the group is known,
+ *   there is no second hello that would have to be compared with the first, and no alert of node:tls that would go unseen.
  *
  * What is lost all the same: close_notify cannot be told from a bare FIN, so the end is `unauthenticated`.
  *
@@ -35,7 +35,8 @@ export function attach(
   pending: () => Uint8Array,
 ): Attachment | undefined {
   if (inbound === undefined || outbound === undefined || settings.clientCertificate !== "none") return undefined;
-  if (settings.maximumVersion < TLS13 || !hello.protocolVersions.includes(TLS13)) return undefined;
+  if (spokenVersions(settings).maximum < TLS13 || !hello.protocolVersions.includes(TLS13)) return undefined;
+  if (!hello.cipherSuites.some((suite) => isTls13Suite(suite) && (settings.cipherSuites?.includes(suite) ?? true))) return undefined;
   const group = (settings.groups ?? defaultGroups).find((candidate) => hello.keyShareGroups.includes(candidate));
   if (group === undefined || !inbound.canHandOver || !outbound.canHandOver) return undefined;
   const tcp = connectionOf(inbound.source, outbound.sink);

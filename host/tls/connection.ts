@@ -490,12 +490,15 @@ export class TlsConnection {
     }
     if (inbound.length < before) this.#network.madeRoom();
     // An alert right before the end is told by node:tls in a later turn: it says more than the end does.
-    if (this.#network.hasEnded && inbound.length === 0) this.#noticingEnd ??= setImmediate(() => this.#noticeEnd());
+    if (this.#network.hasEnded && inbound.length === 0 && !this.#noticesEnd) {
+      this.#noticesEnd = true;
+      setImmediate(() => this.#noticeEnd());
+    }
   }
-  #noticingEnd: NodeJS.Immediate | undefined;
+  #noticesEnd = false;
 
   #noticeEnd(): void {
-    this.#noticingEnd = undefined;
+    this.#noticesEnd = false;
     if (this.#network.inbound.length === 0) this.#networkIsOver();
   }
 

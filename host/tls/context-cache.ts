@@ -2,7 +2,7 @@ import { constants } from "node:crypto";
 import tls from "node:tls";
 import type { KeyPair } from "../identity/private-identity.ts";
 import type { AnchorSet } from "../identity/trust-anchors.ts";
-import { type Settings } from "./settings.ts";
+import { type Settings, spokenVersions } from "./settings.ts";
 import { defaultSuites, groupList, isTls13Suite, schemeList, suiteList, versionName } from "./wire-names.ts";
 
 /** Contexts kept. One costs some 100 KiB in OpenSSL, more with many anchors. */
@@ -57,6 +57,7 @@ function make(
   tickets: boolean,
   groups: readonly number[] | undefined,
 ): tls.SecureContext {
+  const { minimum, maximum } = spokenVersions(settings);
   const pems = identities.map((identity) => identity.credentials());
   let secureOptions = constants.SSL_OP_NO_RENEGOTIATION | constants.SSL_OP_NO_COMPRESSION | constants.SSL_OP_CIPHER_SERVER_PREFERENCE;
   if (!tickets) secureOptions |= constants.SSL_OP_NO_TICKET;
@@ -66,13 +67,13 @@ function make(
     ciphers: cipherList(settings.cipherSuites),
     ...(groups === undefined ? {} : { ecdhCurve: groupList(groups) }),
     ...(settings.signatureSchemes === undefined ? {} : { sigalgs: schemeList(settings.signatureSchemes) }),
-    minVersion: versionName(settings.minimumVersion),
-    maxVersion: versionName(settings.maximumVersion),
+    minVersion: versionName(minimum),
+    maxVersion: versionName(maximum),
     secureOptions,
   });
 }
 
-/** node takes the suites of both versions in one list; a version without a suite in it keeps OpenSSL's own. */
+/** node takes the suites of both versions in one list; a version without a suite in it would keep OpenSSL's own. */
 function cipherList(suites: readonly number[] | undefined): string {
   if (suites === undefined) return defaultSuites;
   return suiteList([...suites.filter(isTls13Suite), ...suites.filter((suite) => !isTls13Suite(suite))])!;

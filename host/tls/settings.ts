@@ -3,7 +3,7 @@ import type { KeyPair } from "../identity/private-identity.ts";
 import type { AnchorSet } from "../identity/trust-anchors.ts";
 import { WitError } from "../io/error.ts";
 import type { TlsErrorValue } from "../io/source.ts";
-import { groupList, schemeList, suiteList, versionName } from "./wire-names.ts";
+import { groupList, isTls13Suite, schemeList, suiteList, versionName } from "./wire-names.ts";
 
 /** What a connection is configured with. Every value that a guest gave was checked by the functions below. */
 export interface Settings {
@@ -40,6 +40,18 @@ export function defaultSettings(): Settings {
     signatureSchemes: undefined,
     useSessions: true,
     truncation: "detect",
+  };
+}
+
+/**
+ * The versions that may be spoken: those that are configured, without one for which no suite is. OpenSSL would fall back to
+ * suites of its own there. The range may be empty.
+ */
+export function spokenVersions({ minimumVersion, maximumVersion, cipherSuites }: Settings): { minimum: number; maximum: number } {
+  const speaks = (isTls13: boolean) => cipherSuites?.some((suite) => isTls13Suite(suite) === isTls13) ?? true;
+  return {
+    minimum: speaks(false) ? minimumVersion : Math.max(minimumVersion, TLS13),
+    maximum: speaks(true) ? maximumVersion : Math.min(maximumVersion, TLS12),
   };
 }
 
