@@ -21,7 +21,11 @@ export class WitError<E> extends Error {
   readonly payload: E;
 
   constructor(payload: E) {
+    // It is an answer, not a fault: nobody looks at its stack, and taking one is most of what an answer costs.
+    const limit = Error.stackTraceLimit;
+    Error.stackTraceLimit = 0;
     super(describe(payload));
+    Error.stackTraceLimit = limit;
     this.payload = payload;
   }
 }

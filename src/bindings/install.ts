@@ -8,6 +8,8 @@ export const ownPromises: boolean = asyncIsLowered();
 if (ownPromises) {
   globalThis.Promise = DrainedPromise as unknown as PromiseConstructor;
   globalThis.queueMicrotask = enqueue;
+  // Where the build's helper for async functions looks first: see host/component/componentize.ts.
+  Object.defineProperty(DrainedPromise, Symbol.for("sallyport.drive"), { value: DrainedPromise.drive });
 } else if (isQuickJs()) {
   // Fails the build of the component, since its modules are evaluated there.
   throw new Error("QuickJS never runs native async functions in a synchronous export: build with target es2016");

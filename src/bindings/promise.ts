@@ -12,10 +12,16 @@
  * `Symbol.species`, and host reports of unhandled rejections (the reactor's `spawn` surfaces those).
  */
 export class DrainedPromise<T> implements PromiseLike<T> {
-  private state: State<T> = { tag: "pending", reactions: [] };
+  /** One of PENDING, FULFILLED, REJECTED. Number and field, not an object: every await of a guest makes one of these. */
+  private status = PENDING;
+  /** The value or the reason. */
+  private result: unknown = undefined;
+  /** What waits; most promises have at most one. */
+  private reactions: Reaction | Reaction[] | undefined = undefined;
 
   /** @param executor called at once; what it throws rejects the promise unless it is settled already */
   constructor(executor: (resolve: (value: T | PromiseLike<T>) => void, reject: (reason?: unknown) => void) => void) {
+    if (executor === NOTHING) return;
     const { resolve, reject } = this.resolvers();
     try {
       executor(resolve, reject);
@@ -29,13 +35,14 @@ export class DrainedPromise<T> implements PromiseLike<T> {
     onFulfilled?: ((value: T) => A | PromiseLike<A>) | null,
     onRejected?: ((reason: unknown) => B | PromiseLike<B>) | null,
   ): DrainedPromise<A | B> {
-    const result = DrainedPromise.withResolvers<A | B>();
+    const result = new DrainedPromise<A | B>(NOTHING);
     this.react({
       fulfilled: (value) =>
-        typeof onFulfilled === "function" ? settle(result, () => onFulfilled(value)) : result.resolve(value as unknown as A),
-      rejected: (reason) => (typeof onRejected === "function" ? settle(result, () => onRejected(reason)) : result.reject(reason)),
+        typeof onFulfilled === "function" ? result.settleBy(() => onFulfilled(value as T)) : result.settle(FULFILLED, value),
+      rejected: (reason) =>
+        typeof onRejected === "function" ? result.settleBy(() => onRejected(reason)) : result.settle(REJECTED, reason),
     });
-    return result.promise;
+    return result;
   }
 
   catch<B = never>(onRejected?: ((reason: unknown) => B | PromiseLike<B>) | null): DrainedPromise<T | B> {
@@ -106,10 +113,42 @@ export class DrainedPromise<T> implements PromiseLike<T> {
     return first.promise;
   }
 
-  private react(reaction: Reaction<T>): void {
-    const state = this.state;
-    if (state.tag === "pending") state.reactions.push(reaction);
-    else schedule(state, reaction);
+  /**
+   * Run a generator as the body of an async function: what it yields is awaited. What the build's own helper does with four
+   * closures and two promises a step, without them.
+   *
+   * @param start makes the generator; what it throws rejects the promise
+   */
+  static drive<T>(start: () => Generator<unknown, T, unknown>): DrainedPromise<T> {
+    const promise = new DrainedPromise<T>(NOTHING);
+    let generator: Generator<unknown, T, unknown>;
+    try {
+      generator = start();
+    } catch (reason) {
+      promise.settle(REJECTED, reason);
+      return promise;
+    }
+    const step = (method: "next" | "throw", argument: unknown): void => {
+      let yielded: IteratorResult<unknown, T>;
+      try {
+        yielded = generator[method](argument);
+      } catch (reason) {
+        promise.settle(REJECTED, reason);
+        return;
+      }
+      if (yielded.done === true) promise.resolveWith(yielded.value);
+      else DrainedPromise.resolve(yielded.value).react(body);
+    };
+    const body: Reaction = { fulfilled: (value) => step("next", value), rejected: (reason) => step("throw", reason) };
+    step("next", undefined);
+    return promise;
+  }
+
+  private react(reaction: Reaction): void {
+    if (this.status !== PENDING) schedule(reaction, this.status, this.result);
+    else if (this.reactions === undefined) this.reactions = reaction;
+    else if (Array.isArray(this.reactions)) this.reactions.push(reaction);
+    else this.reactions = [this.reactions, reaction];
   }
 
   private resolvers(): { resolve: (value: T | PromiseLike<T>) => void; reject: (reason?: unknown) => void } {
@@ -123,23 +162,21 @@ export class DrainedPromise<T> implements PromiseLike<T> {
       reject: (reason) => {
         if (called) return;
         called = true;
-        this.settle({ tag: "rejected", reason });
+        this.settle(REJECTED, reason);
       },
     };
   }
 
-  private resolveWith(value: T | PromiseLike<T>): void {
-    if ((value as unknown) === this) return this.settle({ tag: "rejected", reason: new TypeError("a promise cannot resolve to itself") });
-    if ((typeof value !== "object" || value === null) && typeof value !== "function") {
-      return this.settle({ tag: "fulfilled", value: value as T });
-    }
+  private resolveWith(value: unknown): void {
+    if (value === this) return this.settle(REJECTED, new TypeError("a promise cannot resolve to itself"));
+    if ((typeof value !== "object" || value === null) && typeof value !== "function") return this.settle(FULFILLED, value);
     let then: unknown;
     try {
-      then = (value as PromiseLike<T>).then;
+      then = (value as PromiseLike<unknown>).then;
     } catch (reason) {
-      return this.settle({ tag: "rejected", reason });
+      return this.settle(REJECTED, reason);
     }
-    if (typeof then !== "function") return this.settle({ tag: "fulfilled", value: value as T });
+    if (typeof then !== "function") return this.settle(FULFILLED, value);
     enqueue(() => {
       const { resolve, reject } = this.resolvers();
       try {
@@ -150,11 +187,24 @@ export class DrainedPromise<T> implements PromiseLike<T> {
     });
   }
 
-  private settle(outcome: Settled<T>): void {
-    const state = this.state;
-    if (state.tag !== "pending") return;
-    this.state = outcome;
-    for (const reaction of state.reactions) schedule(outcome, reaction);
+  private settleBy(call: () => unknown): void {
+    let value: unknown;
+    try {
+      value = call();
+    } catch (reason) {
+      return this.settle(REJECTED, reason);
+    }
+    this.resolveWith(value);
+  }
+
+  private settle(status: number, result: unknown): void {
+    if (this.status !== PENDING) return;
+    this.status = status;
+    this.result = result;
+    const waiting = this.reactions;
+    this.reactions = undefined;
+    if (Array.isArray(waiting)) for (const reaction of waiting) schedule(reaction, status, result);
+    else if (waiting !== undefined) schedule(waiting, status, result);
   }
 }
 
@@ -173,11 +223,21 @@ export function drain(): number {
   if (draining) return 0;
   draining = true;
   let ran = 0;
+  let at = 0;
   try {
-    for (; ran < jobs.length; ran++) jobs[ran]!();
+    while (at < jobs.length) {
+      const job = jobs[at] as (() => void) | Reaction;
+      const status = jobs[at + 1] as number;
+      const result = jobs[at + 2];
+      at += 3;
+      ran++;
+      if (typeof job === "function") job();
+      else if (status === FULFILLED) job.fulfilled(result);
+      else job.rejected(result);
+    }
   } finally {
     // A job that throws is dropped like any job that ran; those behind it stay for the next call.
-    jobs.splice(0, Math.min(ran + 1, jobs.length));
+    jobs.splice(0, at);
     draining = false;
   }
   return ran;
@@ -185,33 +245,28 @@ export function drain(): number {
 
 /** Add a job, as `queueMicrotask` does. */
 export function enqueue(job: () => void): void {
-  jobs.push(job);
+  jobs.push(job, PENDING, undefined);
 }
 
-type Settled<T> = { tag: "fulfilled"; value: T } | { tag: "rejected"; reason: unknown };
-type State<T> = { tag: "pending"; reactions: Reaction<T>[] } | Settled<T>;
-
-interface Reaction<T> {
-  fulfilled: (value: T) => void;
+interface Reaction {
+  fulfilled: (value: unknown) => void;
   rejected: (reason: unknown) => void;
 }
 
+const PENDING = 0;
+const FULFILLED = 1;
+const REJECTED = 2;
+
+/** The executor of a promise that this module settles itself. */
+const NOTHING = () => {};
+
 let draining = false;
-const jobs: (() => void)[] = [];
 
-function schedule<T>(outcome: Settled<T>, reaction: Reaction<T>): void {
-  if (outcome.tag === "fulfilled") enqueue(() => reaction.fulfilled(outcome.value));
-  else enqueue(() => reaction.rejected(outcome.reason));
-}
+/** Three entries a job: a function or a reaction, and with the latter the status and result to call it with. */
+const jobs: unknown[] = [];
 
-function settle<T>(result: Resolvers<T>, call: () => T | PromiseLike<T>): void {
-  let value: T | PromiseLike<T>;
-  try {
-    value = call();
-  } catch (error) {
-    return result.reject(error);
-  }
-  result.resolve(value);
+function schedule(reaction: Reaction, status: number, result: unknown): void {
+  jobs.push(reaction, status, result);
 }
 
 /** The combinators that wait for all: `attach` says what an item keeps, and may settle the result itself. */
