@@ -115,7 +115,8 @@ export function describe(result: RunResult): string {
   }
 }
 
-function asCommandError(cause: unknown): unknown {
+/** What went wrong with a component, as a command throws it; what nobody expected as it is. */
+export function asCommandError(cause: unknown): unknown {
   if (cause instanceof CommandError || cause instanceof UsageError) return cause;
   if (cause instanceof WebAssembly.CompileError) return new CommandError(exitCodes.data, `the component is not valid: ${cause.message}`);
   const { code, message } = cause as { code?: string; message: string };

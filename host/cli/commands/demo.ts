@@ -6,7 +6,7 @@ import { CapturedRun } from "../captured-run.ts";
 import { type Command, exitCodes, parseCommandLine, UsageError } from "../command.ts";
 import { type EphemeralPki, makeEphemeralPki } from "../ephemeral-pki.ts";
 import { ownComponent } from "../own-component.ts";
-import { loadFile } from "../run-file.ts";
+import { asCommandError, loadFile } from "../run-file.ts";
 
 /** How long each part may take, in milliseconds. */
 const DEADLINE = 30_000;
@@ -37,7 +37,7 @@ Exit codes: 0 everything went as it should; 1 something did not, which is then s
       await play(folder);
       return exitCodes.ok;
     } catch (error) {
-      if (!(error instanceof Deviation)) throw error;
+      if (!(error instanceof Deviation)) throw asCommandError(error);
       process.stderr.write(`sallyport: the demo did not go as it should: ${error.message}\n`);
       return 1;
     } finally {
