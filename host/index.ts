@@ -1,5 +1,7 @@
 import type { HostContext } from "./context.ts";
 import { forwardImports } from "./forward/imports.ts";
+import { ControlChannel } from "./gateway/control.ts";
+import { type GatewayGrants, gatewayImports, openRecorder } from "./gateway/imports.ts";
 import { identityClasses } from "./identity/identity-classes.ts";
 import { type InstanceLimits, Ledger } from "./io/ledger.ts";
 import { NetworkAccess, type OnRefusal } from "./net/access.ts";
@@ -22,6 +24,10 @@ export { PreopenError } from "./wasi/filesystem.ts";
 export { GrantError } from "./net/grants.ts";
 export { KeyFileError, loadAnchors, loadIdentity, parseIdentityOption } from "./identity/key-file.ts";
 export type { TlsGrants } from "./tls/grants.ts";
+export { AuditError, type AuditGrant } from "./gateway/audit-log.ts";
+export { ControlChannel } from "./gateway/control.ts";
+export type { DialGrant } from "./gateway/dial-rules.ts";
+export type { GatewayGrants } from "./gateway/imports.ts";
 export type { SignerGrants } from "./tokens/imports.ts";
 export { SigningError, SigningKey, type SigningLimits } from "./tokens/signing-key.ts";
 
@@ -33,6 +39,8 @@ export interface ImportsOptions extends CliOptions {
   tls?: TlsGrants;
   /** Keys with which it may have tokens signed. */
   signers?: SignerGrants;
+  /** What it is given of `sallyport:gateway`. */
+  gateway?: GatewayGrants;
   /** Directories that it sees. */
   preopens?: readonly Preopen[];
   limits?: Partial<InstanceLimits>;
@@ -52,6 +60,8 @@ export interface Imports {
   imports: Record<string, object>;
   /** What the instance holds at the moment. */
   ledger: Ledger;
+  /** Through which a component that imports `sallyport:gateway/control` is told things. */
+  control: ControlChannel;
   /** The instance is gone: close the sockets, files and timers that it still holds. Safe to call twice. */
   dispose(): void;
 }
@@ -61,12 +71,15 @@ export interface Imports {
  *
  * @throws {GrantError} when a grant is not understood.
  * @throws {PreopenError} when a preopen is no directory.
+ * @throws {AuditError} when the audit file cannot be used.
  */
 export function createImports(options: ImportsOptions = {}): Imports {
   const ledger = new Ledger({ strict: options.lenientDrops !== true, ...(options.limits === undefined ? {} : { limits: options.limits }) });
   const onRefusal = options.onRefusal ?? (() => {});
   const access = new NetworkAccess(Grants.parse(options.grants ?? {}), onRefusal);
   const lookup = new NameLookup(access, options.resolver);
+  const control = new ControlChannel();
+  const recorder = openRecorder(options.gateway ?? {}, ledger);
   const context: HostContext = { ledger, access, lookup, onRefusal, reusePort: options.reusePort ?? false };
   const interfaces: Record<string, object> = {
     ...ioImports,
@@ -77,8 +90,9 @@ export function createImports(options: ImportsOptions = {}): Imports {
     ...filesystemImports(context, options.preopens ?? []),
     ...tlsImports(context, options.tls ?? {}),
     ...ed25519Imports(ledger, options.signers),
+    ...gatewayImports({ ledger, recorder, control, resolver: options.resolver }, options.gateway ?? {}),
   };
-  return { imports: withVersions(interfaces), ledger, dispose: () => ledger.close() };
+  return { imports: withVersions(interfaces), ledger, control, dispose: () => ledger.close() };
 }
 
 function tlsImports({ ledger, onRefusal }: HostContext, grants: TlsGrants): Record<string, object> {

@@ -16,9 +16,12 @@ const METHODS = [
  * The imports that return promises: calling one suspends the wasm stack. Everything else that a host offers is
  * synchronous.
  */
-export const asyncImports: readonly string[] = VERSIONS.flatMap((version) =>
-  METHODS.map((method) => {
-    const [name, call] = method.split("#");
-    return `wasi:io/${name}@${version}#${call}`;
-  }),
-);
+export const asyncImports: readonly string[] = [
+  ...VERSIONS.flatMap((version) =>
+    METHODS.map((method) => {
+      const [name, call] = method.split("#");
+      return `wasi:io/${name}@${version}#${call}`;
+    }),
+  ),
+  "sallyport:gateway/event-queue@0.1.0#[method]queue.wait",
+];

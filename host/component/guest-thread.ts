@@ -97,9 +97,19 @@ export class GuestThread {
     return this.#settled.promise;
   }
 
+  /** Tell a component that listens (`sallyport:gateway/control`) of a new policy. */
+  reload(policy: string): void {
+    this.#post({ tag: "reload", policy });
+  }
+
+  /** Tell a component that listens that a subject was revoked. */
+  revoke(subject: string): void {
+    this.#post({ tag: "revoke", subject });
+  }
+
   /** Ask the worker to end; end it after `deadline` milliseconds. */
   stop(deadline: number): void {
-    this.#post({ tag: "stop" });
+    this.#post({ tag: "stop", deadline });
     this.#deadline ??= setTimeout(() => this.#end({ tag: "stopped" }), deadline);
   }
 

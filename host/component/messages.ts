@@ -19,8 +19,11 @@ export type ToWorker =
   | { tag: "start"; code: ComponentCode; options: InstanceOptions }
   /** Nobody reads this output any more. */
   | { tag: "output-closed"; output: "stdout" | "stderr" }
-  /** End by yourself, now. */
-  | { tag: "stop" };
+  /** What a component hears of that listens (`sallyport:gateway/control`). */
+  | { tag: "reload"; policy: string }
+  | { tag: "revoke"; subject: string }
+  /** End by yourself, within so many milliseconds; at once if the component does not listen. */
+  | { tag: "stop"; deadline: number };
 
 /** From a worker to its supervisor. */
 export type FromWorker =

@@ -31,6 +31,10 @@ export interface Supervised {
   result: Promise<RunResult>;
   /** Ask it to end; after `deadline` milliseconds it is ended. Resolves as `result` does. */
   stop(deadline: number): Promise<RunResult>;
+  /** Tell a component that listens (`sallyport:gateway/control`) of a new policy, and those that follow a restart. */
+  reload(policy: string): void;
+  /** Tell a component that listens that a subject was revoked, and those that follow a restart. */
+  revoke(subject: string): void;
   /** With `pipe`: what the guest reads. */
   stdin: Writable | undefined;
   /** With `pipe`: what the guest, in all its instances, writes. Must be read, or the guest waits. */
@@ -47,6 +51,8 @@ export function supervise(options: SuperviseOptions): Supervised {
   return {
     result: supervisor.result,
     stop: (deadline) => supervisor.stop(deadline),
+    reload: (policy) => supervisor.reload(policy),
+    revoke: (subject) => supervisor.revoke(subject),
     stdin: supervisor.pipes?.stdin,
     stdout: supervisor.pipes?.stdout,
     stderr: supervisor.pipes?.stderr,
@@ -80,6 +86,10 @@ class Supervisor {
   readonly #deaths: number[] = [];
   /** Of the threads whose output is still on its way. */
   readonly #draining = new Set<Promise<unknown>>();
+  /** What an instance that follows a restart has to hear again. */
+  #policy: string | undefined;
+  readonly #revoked = new Set<string>();
+  #running = false;
   #current: GuestThread;
   #spare: GuestThread | undefined;
 
@@ -99,13 +109,27 @@ class Supervisor {
     return this.result;
   }
 
+  reload(policy: string): void {
+    this.#policy = policy;
+    if (this.#running) this.#current.reload(policy);
+  }
+
+  revoke(subject: string): void {
+    this.#revoked.add(subject);
+    if (this.#running) this.#current.revoke(subject);
+  }
+
   async #run(): Promise<RunResult> {
     const [code, instance] = await Promise.all([this.#options.code, this.#options.instance]);
     for (;;) {
       const running = this.#current.run(code, instance);
+      this.#running = true;
+      if (this.#policy !== undefined) this.#current.reload(this.#policy);
+      for (const subject of this.#revoked) this.#current.revoke(subject);
       // Loading the host takes longer than a restart may, so the next thread is ready before it is needed.
       if (this.#options.restart) this.#spare ??= this.#newThread();
       const result = await running;
+      this.#running = false;
       if (!this.#options.restart || result.tag === "exit" || this.#stopped.signal.aborted) return result;
       this.#deaths.push(performance.now());
       if (this.#deaths.length > 100) this.#deaths.shift();

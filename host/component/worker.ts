@@ -1,6 +1,6 @@
 // Runs one instance in a worker thread. The supervisor's side of it is guest-thread.ts.
 import { parentPort, workerData } from "node:worker_threads";
-import { createImports } from "../index.ts";
+import { type ControlChannel, createImports } from "../index.ts";
 import { type Instance, type RunResult, runCommand } from "./instance.ts";
 import type { FromWorker, ToWorker, WorkerData } from "./messages.ts";
 import { guestStdio } from "./stdio.ts";
@@ -12,6 +12,7 @@ const stdio = guestStdio(inherit, () => post({ tag: "stdin" }));
 
 let instance: Instance | undefined;
 let dispose = () => {};
+let control: ControlChannel | undefined;
 let ended = false;
 
 // Also what keeps the thread alive while the guest waits for something that may never come.
@@ -30,8 +31,16 @@ process.on("unhandledRejection", (cause) => {
 port.on("message", (message: ToWorker) => {
   if (message.tag === "start") void start(message);
   else if (message.tag === "output-closed") stdio[message.output].destroy();
+  else if (message.tag === "reload") control?.reload(message.policy);
+  else if (message.tag === "revoke") revoke(message.subject);
+  else if (control?.isOpen === true) control.stop(message.deadline);
   else void end({ tag: "stopped" });
 });
+
+function revoke(subject: string): void {
+  // A component that listens and does not take what it is told would go on serving whom it must not.
+  if (control?.revoke(subject) === false && control.isOpen) void end({ tag: "trap", reason: "the guest does not take revocations" });
+}
 
 async function start({ code, options }: Extract<ToWorker, { tag: "start" }>): Promise<void> {
   // Each memory is bounded by itself (memory-limit.ts); a component with several is held to the sum here.
@@ -41,6 +50,7 @@ async function start({ code, options }: Extract<ToWorker, { tag: "start" }>): Pr
   try {
     const imports = createImports({ ...options, ...stdio, onRefusal: (line) => post({ tag: "refusal", line }) });
     dispose = () => imports.dispose();
+    control = imports.control;
     await end(await runCommand(code, imports.imports, { started: (started) => (instance = started) }));
   } catch (cause) {
     const error = cause as { code?: unknown; message?: unknown };

@@ -23,6 +23,7 @@ export class Ledger {
   #handles = 0;
   #counts = new Map<string, number>();
   #owned: Set<() => void> | undefined = new Set();
+  #last: (() => void)[] = [];
 
   constructor(options: { strict?: boolean; limits?: Partial<InstanceLimits> } = {}) {
     this.strict = options.strict ?? true;
@@ -70,6 +71,12 @@ export class Ledger {
     return () => owned.delete(entry);
   }
 
+  /** As `own`, for what has to outlive everything else that the instance owns: it is released after that. */
+  ownLast(close: () => void): void {
+    if (this.#owned === undefined) close();
+    else this.#last.push(close);
+  }
+
   /** What the instance holds of the operating system. */
   get owned(): number {
     return this.#owned?.size ?? 0;
@@ -81,6 +88,7 @@ export class Ledger {
     this.#owned = undefined;
     for (const close of owned ?? []) close();
     owned?.clear();
+    for (const close of this.#last.splice(0)) close();
   }
 }
 

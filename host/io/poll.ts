@@ -5,6 +5,7 @@ import { breathe } from "./turn.ts";
 /** wasi:io/poll `pollable`. */
 export class Pollable extends Resource {
   readonly #readiness: Readiness;
+  #onDrop: Set<() => void> | undefined;
 
   /** @param parent the stream or socket whose pollable this is; it must outlive it */
   constructor(ledger: Ledger, readiness: Readiness, parent?: Resource) {
@@ -23,6 +24,20 @@ export class Pollable extends Resource {
 
   listen(wake: () => void): () => void {
     return this.#readiness.listen(wake);
+  }
+
+  /** Call `gone` when the guest drops this, unless the returned function was called before. */
+  onDrop(gone: () => void): () => void {
+    const listeners = (this.#onDrop ??= new Set());
+    const entry = () => gone();
+    listeners.add(entry);
+    return () => listeners.delete(entry);
+  }
+
+  protected override release(): void {
+    const listeners = this.#onDrop;
+    this.#onDrop = undefined;
+    for (const gone of Array.from(listeners ?? [])) gone();
   }
 }
 

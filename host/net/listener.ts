@@ -1,6 +1,7 @@
 import { type AddressInfo, type BoundSocket, type Server, type Socket, createServer } from "node:net";
 import { Signal } from "../io/signal.ts";
 import { NetworkError, networkErrorCode } from "./network-error.ts";
+import { listens } from "./own-listeners.ts";
 
 export type ListenerState = { tag: "starting" } | { tag: "listening" } | { tag: "failed"; error: NetworkError };
 
@@ -11,6 +12,7 @@ export class Listener {
   readonly #server: Server;
   readonly #waiting = new Set<Socket>();
   readonly #limit: number;
+  readonly #stopped = listens(this);
   #state: ListenerState = { tag: "starting" };
 
   /**
@@ -52,6 +54,7 @@ export class Listener {
 
   /** Stop listening. Connections that wait are reset. */
   close(): void {
+    this.#stopped();
     this.#server.close();
     for (const socket of this.#waiting) socket.resetAndDestroy();
     this.#waiting.clear();

@@ -1,0 +1,37 @@
+import { randomBytes } from "node:crypto";
+import type { AuditLog, AuditRecord } from "./audit-log.ts";
+
+/** What of an instance's records is the host's alone: time, instance, and who says it. */
+const RESERVED: ReadonlySet<string> = new Set(["time", "by", "instance", "cut"]);
+
+/** Writes the records of one instance, the host's own and the component's. */
+export class Recorder {
+  /** Tells the instances apart that write to one file. */
+  readonly instance: string = randomBytes(6).toString("hex");
+  readonly #log: AuditLog | undefined;
+
+  /** @param log none: nothing is recorded, and everything may go on */
+  constructor(log: AuditLog | undefined) {
+    this.#log = log;
+  }
+
+  /**
+   * Record something that the host did or saw.
+   *
+   * @returns false if it could not be written, and what it is about must not happen
+   */
+  host(event: string, fields: AuditRecord): boolean {
+    return this.#write("host", { event, ...fields });
+  }
+
+  /** Record what the component says. As `host`. */
+  component(fields: AuditRecord): boolean {
+    return this.#write("component", fields);
+  }
+
+  #write(by: "host" | "component", fields: AuditRecord): boolean {
+    if (this.#log === undefined) return true;
+    const own = Object.fromEntries(Object.entries(fields).filter(([key]) => !RESERVED.has(key)));
+    return this.#log.write({ time: new Date().toISOString(), by, instance: this.instance, ...own });
+  }
+}
