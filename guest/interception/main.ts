@@ -32,16 +32,6 @@ class Policy {
     this.loaded = loaded;
   }
 
-  static load(text: string): Policy {
-    try {
-      return new Policy(loadPolicy(text));
-    } catch (error) {
-      if (!(error instanceof PolicyError)) throw error;
-      const faults = error.faults.map(({ path, message }) => ({ path: wellFormed(path), message: wellFormed(message) }));
-      throw new ErrorResult<Fault[]>("the policy has faults", faults);
-    }
-  }
-
   install(): void {
     installed = this.loaded;
   }
@@ -110,6 +100,16 @@ class Policy {
   }
 }
 
+function load(text: string): Policy {
+  try {
+    return new Policy(loadPolicy(text));
+  } catch (error) {
+    if (!(error instanceof PolicyError)) throw error;
+    const faults = error.faults.map(({ path, message }) => ({ path: wellFormed(path), message: wellFormed(message) }));
+    throw new ErrorResult<Fault[]>("the policy has faults", faults);
+  }
+}
+
 function schema(): string {
   return `${JSON.stringify(policySchema(), undefined, 2)}\n`;
 }
@@ -122,7 +122,7 @@ function refusal(because: wit.Because): ErrorResult<wit.Because> {
 const noPolicy: wit.Because = { rule: "built-in:no-policy", reason: "no-policy" };
 
 /** The exported interface `sallyport:policy/interception`. */
-export const interception = { Policy, schema };
+export const interception = { Policy, loadPolicy: load, schema };
 
 /** The exported interface `sallyport:policy/decisions`, by the policy that was installed last. */
 export const decisions = {
