@@ -17,10 +17,13 @@ export class Event implements Disposable {
   }
 
   /** @throws {Cancelled} when this is disposed meanwhile, or the reason of `scope`. */
-  async wait(scope?: Scope): Promise<void> {
-    this.alive.throwIfCancelled();
+  wait(scope?: Scope): Promise<void> {
+    if (this.alive.reason !== undefined) return Promise.reject(this.alive.reason);
     const pollable = (this.pollable ??= this.subscribe());
-    if (scope === undefined) return await wait(pollable, this.alive);
+    return scope === undefined ? wait(pollable, this.alive) : this.waitIn(scope, pollable);
+  }
+
+  private async waitIn(scope: Scope, pollable: Pollable): Promise<void> {
     scope.throwIfCancelled();
     using both = new Scope(this.alive);
     const release = scope.onCancel((reason) => both.cancel(reason));
@@ -32,9 +35,12 @@ export class Event implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.alive.cancel(new Cancelled("what was waited for has been closed"));
+    this.alive.cancel(CLOSED);
     const pollable = this.pollable;
     this.pollable = undefined;
     pollable?.[Symbol.dispose]();
   }
 }
+
+/** One for all: making an error costs as much as the rest of closing an event. */
+const CLOSED = new Cancelled("what was waited for has been closed");

@@ -3,7 +3,7 @@ import type { PrivateIdentity, TrustAnchors } from "sallyport:tls/identities@0.1
 import { encodeUtf8 } from "../bindings/text.ts";
 import type { TcpConnection } from "../net/tcp-connection.ts";
 import type { Scope } from "../reactor/cancel.ts";
-import { decideAll, type UnverifiedPeer, unverifiedPeer } from "./suspension.ts";
+import { count, decideAll, type UnverifiedPeer, unverifiedPeer } from "./suspension.ts";
 import { Carrier, TlsConnection } from "./tls-connection.ts";
 import { tls } from "./tls-error.ts";
 
@@ -54,14 +54,15 @@ export async function acceptTls(transport: TcpConnection, options: AcceptOptions
     tls(() => made.start());
     await decideAll(
       made,
+      count(options.onClientHello, options.onClientIdentity, options.onAccepted),
       (suspension) => ServerSuspension.resume(suspension),
-      async (suspension) => {
+      (suspension) => {
         const point = suspension.at();
-        if (point.tag === "client-hello") {
-          const answer = await options.onClientHello?.(point.val);
-          if (answer !== undefined) configure(made, answer);
-        } else if (point.tag === "verify-client-identity") await options.onClientIdentity?.(unverifiedPeer(suspension, point.val));
-        else if (point.tag === "accepted") await options.onAccepted?.(point.val);
+        if (point.tag === "verify-client-identity") return options.onClientIdentity?.(unverifiedPeer(suspension, point.val));
+        if (point.tag === "accepted") return options.onAccepted?.(point.val);
+        const answered = options.onClientHello?.(point.val);
+        if (answered instanceof Promise) return answered.then((answer) => answer && configure(made, answer));
+        return answered === undefined ? undefined : configure(made, answered);
       },
       options.scope,
     );

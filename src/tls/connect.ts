@@ -3,7 +3,7 @@ import type { PrivateIdentity, TrustAnchors } from "sallyport:tls/identities@0.1
 import { encodeUtf8 } from "../bindings/text.ts";
 import type { TcpConnection } from "../net/tcp-connection.ts";
 import type { Scope } from "../reactor/cancel.ts";
-import { decideAll, type UnverifiedPeer, unverifiedPeer } from "./suspension.ts";
+import { count, decideAll, type UnverifiedPeer, unverifiedPeer } from "./suspension.ts";
 import { Carrier, TlsConnection } from "./tls-connection.ts";
 import { tls } from "./tls-error.ts";
 
@@ -52,11 +52,12 @@ export async function connectTls(transport: TcpConnection, serverName: string, o
     tls(() => made.start());
     await decideAll(
       made,
+      count(options.onServerIdentity, options.onConnected),
       (suspension) => ClientSuspension.resume(suspension),
-      async (suspension) => {
+      (suspension) => {
         const point = suspension.at();
-        if (point.tag === "verify-server-identity") await options.onServerIdentity?.(unverifiedPeer(suspension, point.val));
-        else if (point.tag === "connected") await options.onConnected?.(point.val);
+        if (point.tag === "verify-server-identity") return options.onServerIdentity?.(unverifiedPeer(suspension, point.val));
+        return point.tag === "connected" ? options.onConnected?.(point.val) : undefined;
       },
       options.scope,
     );

@@ -1,6 +1,7 @@
 import type { CertificateError, PublicIdentity, UnverifiedPeer as WitUnverifiedPeer } from "sallyport:tls/connection@0.1.0";
 import type { SuspendError } from "sallyport:tls/connection@0.1.0";
 import { attempt } from "../bindings/errors.ts";
+import { optional } from "../bindings/option.ts";
 import { Event } from "../reactor/event.ts";
 import type { Scope } from "../reactor/cancel.ts";
 import { type Endpoint, failureOf } from "./tls-connection.ts";
@@ -54,28 +55,26 @@ export function unverifiedPeer(suspension: Suspension, { verdict, presented }: W
 /**
  * Take every suspension of an endpoint in turn, let `decide` look at it, and resume, until no point is left.
  *
+ * @param points how many were asked for; a connection may pass without reaching all of them
  * @throws {TlsError} when the connection ends; what `decide` threw, after the alert for it was sent
  */
 export async function decideAll<S extends Suspension>(
   endpoint: Endpoint & { suspend(): S },
+  points: number,
   resume: (suspension: S) => void,
   decide: (suspension: S) => Promise<void> | void,
   scope: Scope | undefined,
 ): Promise<void> {
   using reached = new Event(() => endpoint.subscribe());
-  for (;;) {
+  // Waiting comes first: asking too early is an error of the host's, which costs more than the wait.
+  for (let passed = 0; passed < points; passed++) {
+    await reached.wait(scope);
     const taken = attempt<S, SuspendError>(() => endpoint.suspend());
-    if (taken.tag === "err") {
-      if (taken.val === "not-ready") {
-        await reached.wait(scope);
-        continue;
-      }
-      if (endpoint.info() === undefined || endpoint.info() === null || hasFailed(endpoint)) throw failureOf(endpoint);
-      return;
-    }
+    if (taken.tag === "err") return throwIfFailed(endpoint);
     const suspension = taken.val;
     try {
-      await decide(suspension);
+      const decided = decide(suspension);
+      if (decided !== undefined) await decided;
     } catch (error) {
       attempt(() => endpoint.abort(error instanceof RefusePeer ? error.alert : 80));
       suspension[Symbol.dispose]();
@@ -84,9 +83,15 @@ export async function decideAll<S extends Suspension>(
     const resumed = attempt(() => resume(suspension));
     if (resumed.tag === "err") throw failureOf(endpoint);
   }
+  await reached.wait(scope);
+  throwIfFailed(endpoint);
 }
 
-function hasFailed(endpoint: Endpoint): boolean {
-  const outcome = endpoint.outcome();
-  return outcome !== undefined && outcome !== null && outcome.tag === "err";
+/** How many of these were given. */
+export function count(...decisions: (unknown | undefined)[]): number {
+  return decisions.filter((decision) => decision !== undefined).length;
+}
+
+function throwIfFailed(endpoint: Endpoint): void {
+  if (optional(endpoint.outcome())?.tag === "err") throw failureOf(endpoint);
 }
