@@ -95,7 +95,7 @@ async function nodeServer(scene: Scene, options: ServerOptions): Promise<ServerP
 export async function startNodeServer(scene: Scene, options: NodeServerOptions): Promise<ServerPeer> {
   const program = inRepository("test/interop/peers/node-server.ts");
   return await tellingServer(
-    scene.start(process.execPath, [program, JSON.stringify(options)]),
+    scene.start(process.execPath, [program, write(scene, "node-server.json", JSON.stringify(options))]),
     (text) => `GET /${text} HTTP/1.1\r\nhost: server.test\r\nconnection: close\r\n\r\n`,
   );
 }

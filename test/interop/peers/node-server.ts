@@ -1,13 +1,14 @@
 /**
- * A peer that is Node's own https: `node node-server.ts OPTIONS`, the options being a JSON object. In a process of its own,
+ * A peer that is Node's own https: `node node-server.ts FILE`, the options being the JSON object in the file. In a process of its own,
  * so that it shares no context, session or event loop with what is tested. What happens is told as one JSON object a line.
  */
+import { readFileSync } from "node:fs";
 import http from "node:http";
 import https from "node:https";
 import type { AddressInfo, Socket } from "node:net";
 import type { TLSSocket, TlsOptions } from "node:tls";
 
-/** What the argument may hold. */
+/** What the file may hold. */
 export interface NodeServerOptions {
   /** Everything that Node's https takes. */
   tls: TlsOptions;
@@ -16,7 +17,7 @@ export interface NodeServerOptions {
   plain?: boolean;
 }
 
-const options = JSON.parse(process.argv[2]!) as NodeServerOptions;
+const options = JSON.parse(readFileSync(process.argv[2]!, "utf8")) as NodeServerOptions;
 const raw = new Map<number, Socket>();
 
 function reverse(request: http.IncomingMessage, response: http.ServerResponse): void {

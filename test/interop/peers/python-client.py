@@ -40,7 +40,7 @@ def fetch(context, options, session):
                 reused=connection.session_reused,
                 leaf=hashlib.sha256(connection.getpeercert(binary_form=True)).hexdigest(),
             )
-            connection.sendall(b"ping\nCLOSE\n")
+            connection.sendall(options.get("request", "ping\nCLOSE\n").encode())
             body = b""
             while chunk := connection.recv(65536):
                 body += chunk

@@ -13,6 +13,10 @@ export interface ClientOptions {
   version?: Version | "1.1";
   alpn?: string[];
   identity?: TestPki;
+  /** What it sends. Default: lines to `answerOnce`. */
+  request?: string;
+  /** What curl asks for. Default: `ping`. */
+  path?: string;
 }
 
 /** A running client, and its own view of what happened. */
@@ -65,7 +69,7 @@ export function opensslClientWith(scene: Scene, options: ClientOptions, rest: re
     args.push("-cert", files.leaf, "-key", files.key, "-cert_chain", files.rest);
   }
   const process = scene.start("openssl", [...args, ...rest]);
-  process.write("ping\nCLOSE\n");
+  process.write(options.request ?? "ping\nCLOSE\n");
   // What -state prints: the server's Finished comes last in TLS 1.2, ours in TLS 1.3. The summary is printed of failures too.
   const done = options.version === "1.2" ? /^SSL_connect:SSLv3\/TLS read finished/m : /^SSL_connect:SSLv3\/TLS write finished/m;
   return {
@@ -100,6 +104,7 @@ export function goClientWith(scene: Scene, options: ClientOptions, rest: readonl
     const files = writeIdentity(scene, "client", identity.leaf, identity.intermediates);
     args.push("-cert", files.chain, "-key", files.key);
   }
+  if (options.request !== undefined) args.push("-request", options.request);
   const process = scene.start(cached("go-peer"), [...args, ...rest]);
   return tellingClient(process, async () => (await process.event<Event>("an alert", ({ alert }) => alert !== undefined)).alert!);
 }
@@ -112,7 +117,17 @@ function pythonClient(scene: Scene, options: ClientOptions): ClientPeer {
 export function pythonClientWith(scene: Scene, options: ClientOptions, rest: object): ClientPeer {
   const { port, name = "server.test", version, alpn, identity } = options;
   const files = identity === undefined ? undefined : writeIdentity(scene, "client", identity.leaf, identity.intermediates);
-  const told = { port, name, version, alpn, ca: bundle(scene, options.roots), cert: files?.chain, key: files?.key, ...rest };
+  const told = {
+    port,
+    name,
+    version,
+    alpn,
+    ca: bundle(scene, options.roots),
+    cert: files?.chain,
+    key: files?.key,
+    request: options.request,
+    ...rest,
+  };
   const process = scene.start("python3", [inRepository("test/interop/peers/python-client.py"), JSON.stringify(told)]);
   return tellingClient(process, async () => {
     const [, words] = await process.waitFor(/ (?:tlsv1|tlsv13|sslv3) (?:alert )?([a-z ]+) \(_ssl/);
@@ -175,7 +190,7 @@ export function curlClientWith(scene: Scene, options: ClientOptions, rest: reado
     const files = writeIdentity(scene, "client", identity.leaf, identity.intermediates);
     args.push("--cert", files.chain, "--key", files.key);
   }
-  const process = scene.start("curl", [...args, ...rest, `https://${name}:${port}/ping`]);
+  const process = scene.start("curl", [...args, ...rest, `https://${name}:${port}/${options.path ?? "ping"}`]);
   const done = /^\* SSL connection using (\S+) \//m;
   return {
     process,

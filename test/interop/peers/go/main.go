@@ -1,5 +1,6 @@
 // A peer that is Go's crypto/tls: `go-peer serve FLAGS` or `go-peer connect FLAGS`. What happens is told as one JSON object a
-// line. The protocol over TLS is lines: each comes back reversed, CLOSE ends the connection.
+// line. The protocol over TLS is lines: each comes back reversed, CLOSE ends the connection. A line that starts as an HTTP
+// request is answered as one.
 package main
 
 import (
@@ -24,7 +25,7 @@ const limit = 10 * time.Second
 
 type options struct {
 	address, name, cert, key, ca, alpn, behave string
-	version                                    string
+	version, request                           string
 	require                                    bool
 	rounds                                     int
 }
@@ -45,6 +46,7 @@ func main() {
 	flags.StringVar(&o.alpn, "alpn", "", "ids, with commas between")
 	flags.StringVar(&o.version, "version", "", "the only version: 1.1, 1.2, 1.3")
 	flags.StringVar(&o.behave, "behave", "", "truncate, close-at-hello, close-after-flight")
+	flags.StringVar(&o.request, "request", "ping\nCLOSE\n", "what a client sends")
 	flags.BoolVar(&o.require, "require", false, "clients need a certificate")
 	flags.IntVar(&o.rounds, "rounds", 1, "connections, one after the other")
 	flags.Parse(os.Args[2:])
@@ -136,6 +138,14 @@ func answer(conn *tls.Conn, o options) {
 		if line == "CLOSE\n" {
 			break
 		}
+		if path, isHTTP := strings.CutPrefix(line, "GET /"); isHTTP {
+			for line != "\r\n" && err == nil {
+				line, err = lines.ReadString('\n')
+			}
+			body := reversed(strings.Fields(path)[0])
+			fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%s", len(body), body)
+			break
+		}
 		fmt.Fprintf(conn, "%s\n", reversed(strings.TrimSuffix(line, "\n")))
 		if o.behave == "truncate" {
 			return
@@ -163,7 +173,7 @@ func fetch(config *tls.Config, o options) {
 		return
 	}
 	shake(conn)
-	fmt.Fprint(conn, "ping\nCLOSE\n")
+	fmt.Fprint(conn, o.request)
 	body, err := io.ReadAll(conn)
 	if err != nil {
 		failed(err)
