@@ -4,7 +4,7 @@ import { encodePem } from "../../src/wire/pem.ts";
 import { readCertificate } from "../../src/wire/certificate.ts";
 import { AuthorityError } from "./authority-error.ts";
 import { caFiles, isThere, PUBLIC, readCaFolder, readCertificateFile, readKeyFile, writeCaFolder, writeKeyFile } from "./ca-folder.ts";
-import { clock, type IssuingCa, makeCa, renewCa } from "./issuing-ca.ts";
+import { clock, type IssuingCa, type MadeCa, makeCa, renewCa } from "./issuing-ca.ts";
 import { BACKDATE } from "./leaf-plan.ts";
 import type { Limits } from "./limits.ts";
 import { attempt, replaceFile, safeFolder, syncFolder } from "./private-file.ts";
@@ -49,12 +49,12 @@ export class CaStore {
    * @throws {AuthorityError} `exists`, also where only a part of one is left; `unsafe-file`, `cannot-write`, `bad-limits`
    */
   async create(options: StoreOptions): Promise<IssuingCa> {
-    attempt("cannot-write", this.folder, () => mkdirSync(this.folder, { recursive: true, mode: 0o700 }));
-    safeFolder(this.folder);
     const left = ["current", "next", "previous"].filter((name) => isThere(join(this.folder, name)));
     if (left.length > 0)
       throw new AuthorityError("exists", `${this.folder}: holds an authority, or part of one (${left.join(", ")}): nothing is overwritten`);
-    return await this.#make("current", options);
+    const made = await make(options);
+    attempt("cannot-write", this.folder, () => mkdirSync(this.folder, { recursive: true, mode: 0o700 }));
+    return this.#write("current", made, options.rootKeyFile);
   }
 
   /**
@@ -115,7 +115,7 @@ export class CaStore {
     const { current, next } = this.read();
     if (next !== undefined)
       throw new AuthorityError("rotation", `${this.folder}: a rotation is under way: confirm it, or remove the folder next to give it up`);
-    return await this.#make("next", { ...options, limits: limits ?? current.limits });
+    return this.#write("next", await make({ ...options, limits: limits ?? current.limits }), options.rootKeyFile);
   }
 
   /**
@@ -145,10 +145,8 @@ export class CaStore {
     return readCaFolder(current);
   }
 
-  async #make(name: "current" | "next", { rootKeyFile, limits, validity }: StoreOptions): Promise<IssuingCa> {
-    // Without its key the root can do nothing that the intermediate cannot, so it need not outlive it.
-    const rootValidity = rootKeyFile !== undefined && validity < LONG_VALIDITY ? LONG_VALIDITY : validity;
-    const { ca, rootKey } = await makeCa({ limits, validity, rootValidity });
+  #write(name: "current" | "next", { ca, rootKey }: MadeCa, rootKeyFile: string | undefined): IssuingCa {
+    safeFolder(this.folder);
     if (rootKeyFile !== undefined) writeKeyFile(rootKeyFile, rootKey);
     try {
       writeCaFolder(this.#path(name), ca);
@@ -174,6 +172,12 @@ export class CaStore {
   #path(name: "current" | "next" | "previous"): string {
     return join(this.folder, name);
   }
+}
+
+async function make({ limits, validity, rootKeyFile }: StoreOptions): Promise<MadeCa> {
+  // Without its key the root can do nothing that the intermediate cannot, so it need not outlive it.
+  const rootValidity = rootKeyFile !== undefined && validity < LONG_VALIDITY ? LONG_VALIDITY : validity;
+  return await makeCa({ limits, validity, rootValidity });
 }
 
 const LONG_VALIDITY = 3650n * 86_400n;

@@ -74,12 +74,18 @@ export interface NewCaOptions {
   now?: bigint;
 }
 
+/** An authority just made, and the key of its root. */
+export interface MadeCa {
+  ca: IssuingCa;
+  rootKey: KeyObject;
+}
+
 /**
  * Make a root and an intermediate. Nothing keeps the root's key but the caller: let go of it, or write it down.
  *
  * @throws {AuthorityError} `bad-limits` for a validity of less than a minute or more than 10 years
  */
-export async function makeCa(options: NewCaOptions): Promise<{ ca: IssuingCa; rootKey: KeyObject }> {
+export async function makeCa(options: NewCaOptions): Promise<MadeCa> {
   const { limits, validity, rootValidity = validity, now = clock() } = options;
   checkValidity(validity);
   checkValidity(rootValidity);
