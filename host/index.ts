@@ -1,8 +1,8 @@
 import type { HostContext } from "./context.ts";
 import { forwardImports } from "./forward/imports.ts";
 import { ControlChannel } from "./gateway/control.ts";
-import { type GatewayGrants, gatewayImports, openRecorder } from "./gateway/imports.ts";
-import { identityClasses } from "./identity/identity-classes.ts";
+import { type GatewayGrants, gatewayImports, openRecorder, recordedIdentities } from "./gateway/imports.ts";
+import { type IdentityClasses, identityClasses } from "./identity/identity-classes.ts";
 import { type InstanceLimits, Ledger } from "./io/ledger.ts";
 import { NetworkAccess, type OnRefusal } from "./net/access.ts";
 import { type GrantTexts, Grants } from "./net/grants.ts";
@@ -81,6 +81,15 @@ export function createImports(options: ImportsOptions = {}): Imports {
   const control = new ControlChannel();
   const recorder = openRecorder(options.gateway ?? {}, ledger);
   const context: HostContext = { ledger, access, lookup, onRefusal, reusePort: options.reusePort ?? false };
+  const tls = new TlsHost(tlsOptions(options.tls ?? {}, onRefusal));
+  ledger.own(() => tls.close());
+  const identities = identityClasses({
+    ledger,
+    identities: recordedIdentities(tls.options.identities, recorder),
+    get hostAnchors() {
+      return tls.anchors;
+    },
+  });
   const interfaces: Record<string, object> = {
     ...ioImports,
     ...clocksImports(ledger),
@@ -88,23 +97,14 @@ export function createImports(options: ImportsOptions = {}): Imports {
     ...cliImports(ledger, options),
     ...socketsImports(context),
     ...filesystemImports(context, options.preopens ?? []),
-    ...tlsImports(context, options.tls ?? {}),
+    ...tlsImports(ledger, tls, identities),
     ...ed25519Imports(ledger, options.signers),
-    ...gatewayImports({ ledger, recorder, control, resolver: options.resolver }, options.gateway ?? {}),
+    ...gatewayImports({ ledger, recorder, control, identities, resolver: options.resolver }, options.gateway ?? {}),
   };
   return { imports: withVersions(interfaces), ledger, control, dispose: () => ledger.close() };
 }
 
-function tlsImports({ ledger, onRefusal }: HostContext, grants: TlsGrants): Record<string, object> {
-  const tls = new TlsHost(tlsOptions(grants, onRefusal));
-  ledger.own(() => tls.close());
-  const identities = identityClasses({
-    ledger,
-    identities: tls.options.identities,
-    get hostAnchors() {
-      return tls.anchors;
-    },
-  });
+function tlsImports(ledger: Ledger, tls: TlsHost, identities: IdentityClasses): Record<string, object> {
   return {
     "sallyport:tls/types": {},
     "sallyport:tls/identities": identities,

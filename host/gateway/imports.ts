@@ -1,6 +1,11 @@
+import { Authority, type PackedAuthority } from "../authority/authority.ts";
+import { authorityImports, type AuthorityEvent } from "../authority/imports.ts";
 import type { HostContext } from "../context.ts";
+import type { IdentityClasses } from "../identity/identity-classes.ts";
+import type { KeyPair } from "../identity/private-identity.ts";
 import type { Resolver } from "../net/name-lookup.ts";
 import type { TcpConnection } from "../net/tcp-socket.ts";
+import { auditImports } from "./audit.ts";
 import { type AuditGrant, AuditLog } from "./audit-log.ts";
 import { type ControlChannel, controlImports } from "./control.ts";
 import { type Dialled, dialImports } from "./dial.ts";
@@ -10,6 +15,8 @@ import { Recorder } from "./recorder.ts";
 
 /** What an instance is granted of `sallyport:gateway`, as values that can be posted to a worker. Nothing by default. */
 export interface GatewayGrants {
+  /** Authorities that it may have certificates issued by, by name: `authority.forWorker()`. */
+  authorities?: Record<string, PackedAuthority>;
   /** What it may dial, and whether at all. */
   dial?: DialGrant;
   /** Where its records go, and the host's about it. Without it nothing is kept. */
@@ -20,6 +27,8 @@ export interface GatewayGrants {
 export interface GatewayContext extends Pick<HostContext, "ledger"> {
   recorder: Recorder;
   control: ControlChannel;
+  /** Of the same instance. */
+  identities: IdentityClasses;
   resolver?: Resolver | undefined;
 }
 
@@ -42,12 +51,57 @@ export function openRecorder(grants: GatewayGrants, ledger: GatewayContext["ledg
  * @throws {GrantError} when a grant is not understood
  */
 export function gatewayImports(context: GatewayContext, grants: GatewayGrants): Record<string, object> {
-  const { ledger, recorder, control, resolver } = context;
+  const { ledger, recorder, control, identities, resolver } = context;
+  const authorities = new Map(Object.entries(grants.authorities ?? {}).map(([name, packed]) => [name, Authority.fromWorker(packed)]));
   const dialled = new WeakMap<TcpConnection, Dialled>();
   const rules = grants.dial === undefined ? undefined : new DialRules(grants.dial);
   return {
+    "sallyport:gateway/audit": auditImports(recorder),
+    "sallyport:gateway/authorities": authorityImports({
+      ledger,
+      identities,
+      authorities,
+      record: (event) => recordCertificate(recorder, event),
+    }),
     "sallyport:gateway/control": controlImports(ledger, control),
     "sallyport:gateway/dial": dialImports({ ledger, recorder, rules, resolver, dialled }),
     "sallyport:gateway/event-queue": eventQueueImports(ledger),
   };
+}
+
+/** Identities by name, each use recorded. One whose use cannot be recorded is not found. */
+export function recordedIdentities(identities: ReadonlyMap<string, KeyPair>, recorder: Recorder): ReadonlyMap<string, KeyPair> {
+  return new RecordedIdentities(identities, recorder);
+}
+
+class RecordedIdentities extends Map<string, KeyPair> {
+  readonly #recorder: Recorder;
+
+  constructor(identities: ReadonlyMap<string, KeyPair>, recorder: Recorder) {
+    super(identities);
+    this.#recorder = recorder;
+  }
+
+  override get(name: string): KeyPair | undefined {
+    const identity = super.get(name);
+    const recorded = this.#recorder.host(identity === undefined ? "identity-refused" : "identity", { identity: name });
+    return recorded ? identity : undefined;
+  }
+}
+
+/** @throws {Error} when it cannot be recorded, and the certificate must not be handed out */
+function recordCertificate(recorder: Recorder, event: AuthorityEvent): void {
+  const { authority, names } = event;
+  const recorded =
+    event.tag === "refused"
+      ? recorder.host("certificate-refused", { authority, names, reason: event.reason })
+      : recorder.host("certificate", {
+          authority,
+          names,
+          leaf_serial: event.serial,
+          fingerprint: event.fingerprint,
+          not_before: Number(event.notBefore),
+          not_after: Number(event.notAfter),
+        });
+  if (!recorded) throw new Error("the certificate cannot be recorded");
 }

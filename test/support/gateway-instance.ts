@@ -2,9 +2,12 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { authorityImports } from "../../host/authority/imports.ts";
+import type { AuditEvent } from "../../host/gateway/audit.ts";
 import type { ControlEvent } from "../../host/gateway/control.ts";
 import type { DialError, DialledConnection } from "../../host/gateway/dial.ts";
 import type { EventQueue } from "../../host/gateway/event-queue.ts";
+import type { IdentityClasses } from "../../host/identity/identity-classes.ts";
 import type { ImportsOptions } from "../../host/index.ts";
 import type { Resource } from "../../host/io/ledger.ts";
 import type { Pollable } from "../../host/io/poll.ts";
@@ -48,6 +51,9 @@ export class GatewayInstance extends HostInstance {
 export interface GatewayInterfaces {
   "sallyport:gateway/event-queue": { Queue: new () => EventQueue };
   "sallyport:gateway/control": { Channel: { open(): Resource & { subscribe(): Pollable; next(): ControlEvent | undefined } } };
+  "sallyport:gateway/audit": { record(event: AuditEvent): void };
+  "sallyport:gateway/authorities": ReturnType<typeof authorityImports>;
+  "sallyport:tls/identities": IdentityClasses;
   "sallyport:gateway/dial": {
     dial(
       name: string,
