@@ -1,31 +1,26 @@
 import { afterEach, beforeAll, describe, expect, test } from "vitest";
-import { AnchorSet } from "../../../host/identity/trust-anchors.ts";
-import type { Point } from "../../../host/tls/phase.ts";
-import { EKU, makeCertificate, makeCrl, makePki, type TestPki } from "../../support/pki.ts";
-import { anchors, clientTo, established, keyPair, outcomeOf, readAll, suspended, tlsHost, writeAll } from "../../support/tls-over-tcp.ts";
+import { makePki, type TestPki } from "../../support/pki.ts";
+import { anchors, clientTo, established, outcomeOf, readAll, tlsHost, writeAll } from "../../support/tls-over-tcp.ts";
 import { Scene } from "../peers/process.ts";
-import { type ServerOptions, type ServerPeer, servers } from "./servers.ts";
+import { type ServerPeer, servers } from "./servers.ts";
+import { clientSuite } from "./suite.ts";
 
-let ecdsa: TestPki;
-let rsa: TestPki;
-let clientPki: TestPki;
+clientSuite("openssl s_server", servers["openssl s_server"]!, { isSerial: true });
+clientSuite("Go crypto/tls", servers["Go crypto/tls"]!, { otherRefusals: [42] });
+clientSuite("Node https", servers["Node https"]!);
+
+let pki: TestPki;
 const scene = new Scene();
 
 beforeAll(async () => {
-  const leaf = { dns: ["server.test"], ip: ["127.0.0.1"] };
-  ecdsa = await makePki({ leaf, intermediates: 2 });
-  rsa = await makePki({ leaf, intermediates: 2, keyType: "rsa2048" });
-  clientPki = await makePki({ leaf: { cn: "some client", eku: [EKU.clientAuth] } });
+  pki = await makePki({ leaf: { dns: ["server.test"] }, intermediates: 2 });
 });
 afterEach(() => scene.end());
 
-const trusting = () => tlsHost({ anchors: anchors(ecdsa.root, rsa.root) });
 const identity = ({ leaf, intermediates }: TestPki) => ({ leaf, intermediates });
-const withClientCertificate = (options: ServerOptions) => ({ ...options, clientRoot: clientPki.root });
 
-/** A client that is on its way. */
-function begin(peer: ServerPeer, name = "server.test", points: Point[] = [], host = trusting()) {
-  const client = clientTo(peer.port, name, points, host);
+function begin(peer: ServerPeer) {
+  const client = clientTo(peer.port, "server.test", [], tlsHost({ anchors: anchors(pki.root) }));
   scene.onEnd(() => client.terminate());
   return client;
 }
@@ -33,213 +28,12 @@ function begin(peer: ServerPeer, name = "server.test", points: Point[] = [], hos
 async function fetch(peer: ServerPeer, client: ReturnType<typeof begin>): Promise<string> {
   await established(client);
   await writeAll(client.privateOutput, Buffer.from(peer.request("ping")));
-  try {
-    return await readAll(client.privateInput);
-  } finally {
-    client.closeOutput();
-  }
-}
-
-describe.each(Object.keys(servers))("a client of %s", (name) => {
-  const serve = (options: ServerOptions) => servers[name]!(scene, options);
-
-  describe.each(["1.2", "1.3"] as const)("over TLS %s", (version) => {
-    test.each(["ECDSA", "RSA"])("fetches with an %s certificate, and its report is plausible", async (kind) => {
-      const pki = kind === "RSA" ? rsa : ecdsa;
-      const peer = await serve({ ...identity(pki), version });
-      const client = begin(peer);
-      client.start();
-      expect(await fetch(peer, client)).toContain("gnip");
-      expect(client.outcome).toEqual({ tag: "ok", val: "authenticated" });
-      const info = client.info()!;
-      expect(info).toMatchObject({ protocolVersion: version === "1.2" ? 0x0303 : 0x0304, sessionReused: false, overridden: [] });
-      const suites = version === "1.3" ? [0x1301, 0x1302, 0x1303] : kind === "RSA" ? [0xc02f, 0xc030, 0xcca8] : [0xc02b, 0xc02c, 0xcca9];
-      expect(suites).toContain(info.cipherSuite);
-      expect([0x11ec, 0x001d, 0x0017]).toContain(info.group);
-    });
-
-    test("has the whole chain, two intermediates included", async () => {
-      const peer = await serve({ ...identity(ecdsa), version });
-      const client = begin(peer);
-      client.start();
-      await established(client);
-      expect(client.peer?.chain?.der.map((der) => Buffer.from(der))).toEqual(ecdsa.chainDer.map((der) => Buffer.from(der)));
-    });
-
-    test("negotiates the ALPN id that both know", async () => {
-      const peer = await serve({ ...identity(ecdsa), version, alpn: ["http/1.1"] });
-      const client = begin(peer);
-      client.settings.alpnIds = [Buffer.from("other"), Buffer.from("http/1.1")];
-      client.start();
-      await established(client);
-      expect(Buffer.from(client.info()!.alpnId!).toString()).toBe("http/1.1");
-    });
-
-    test("with no ALPN id in common is told so by the server", async () => {
-      const peer = await serve({ ...identity(ecdsa), version, alpn: ["http/1.1"] });
-      const client = begin(peer);
-      client.settings.alpnIds = [Buffer.from("other")];
-      client.start();
-      expect(await outcomeOf(client)).toEqual({ tag: "err", val: { tag: "alert-received", val: 120 } });
-      expect(peer.handshakes()).toBe(0);
-    });
-
-    test("presents its certificate where one is required", async () => {
-      const peer = await serve(withClientCertificate({ ...identity(ecdsa), version }));
-      const client = begin(peer);
-      client.settings.identities = [keyPair(clientPki)];
-      client.start();
-      expect(await fetch(peer, client)).toContain("gnip");
-      await peer.handshake();
-    });
-
-    test("without a certificate where one is required is told so", async () => {
-      const peer = await serve(withClientCertificate({ ...identity(ecdsa), version }));
-      const client = begin(peer);
-      client.start();
-      const outcome = await outcomeOf(client);
-      // Go has one alert for it in TLS 1.2, OpenSSL another (RFC 5246, section 7.4.6, asks for handshake_failure).
-      const alerts = version === "1.3" ? [116] : [40, 42];
-      expect(outcome).toMatchObject({ tag: "err", val: { tag: "alert-received" } });
-      expect(alerts).toContain((outcome as { val: { val: number } }).val.val);
-    });
-
-    test("refuses the wrong name with bad_certificate", async () => {
-      const peer = await serve({ ...identity(ecdsa), version });
-      const client = begin(peer, "other.test");
-      client.start();
-      expect(await outcomeOf(client)).toEqual({ tag: "err", val: { tag: "certificate", val: "name-mismatch" } });
-      expect([await peer.alert(), peer.handshakes()]).toEqual([42, 0]);
-    });
-
-    test("refuses an expired certificate with certificate_expired", async () => {
-      const [issuer] = ecdsa.intermediates;
-      const leaf = await makeCertificate(
-        { dns: ["server.test"], notBefore: new Date(Date.now() - 9e8), notAfter: new Date(Date.now() - 1e7) },
-        issuer,
-      );
-      const peer = await serve({ leaf, intermediates: ecdsa.intermediates, version });
-      const client = begin(peer);
-      client.start();
-      expect(await outcomeOf(client)).toEqual({ tag: "err", val: { tag: "certificate", val: "expired" } });
-      expect([await peer.alert(), peer.handshakes()]).toEqual([45, 0]);
-    });
-
-    test("refuses an unknown issuer with unknown_ca", async () => {
-      const peer = await serve({ ...identity(ecdsa), version });
-      const client = begin(peer, "server.test", [], tlsHost({ anchors: anchors(clientPki.root) }));
-      client.start();
-      expect(await outcomeOf(client)).toEqual({ tag: "err", val: { tag: "certificate", val: "unknown-issuer" } });
-      expect([await peer.alert(), peer.handshakes()]).toEqual([48, 0]);
-    });
-
-    test("refuses a self-signed certificate with unknown_ca", async () => {
-      const peer = await serve({ leaf: await makeCertificate({ dns: ["server.test"] }), version });
-      const client = begin(peer);
-      client.start();
-      expect(await outcomeOf(client)).toEqual({ tag: "err", val: { tag: "certificate", val: "self-signed" } });
-      expect([await peer.alert(), peer.handshakes()]).toEqual([48, 0]);
-    });
-
-    test("refuses a certificate that a CRL revokes with certificate_revoked", async () => {
-      const peer = await serve({ ...identity(ecdsa), version });
-      const client = begin(peer);
-      const [issuer, upper] = ecdsa.intermediates;
-      const crls = [await makeCrl(issuer!, [ecdsa.leaf]), await makeCrl(upper!), await makeCrl(ecdsa.root)];
-      client.settings.anchors = AnchorSet.fromX509([ecdsa.root.der], crls);
-      client.start();
-      expect(await outcomeOf(client)).toEqual({ tag: "err", val: { tag: "certificate", val: "revoked" } });
-      expect([await peer.alert(), peer.handshakes()]).toEqual([44, 0]);
-    });
-
-    test("accepts what the CRLs do not revoke", async () => {
-      const peer = await serve({ ...identity(ecdsa), version });
-      const client = begin(peer);
-      const crls = await Promise.all([...ecdsa.intermediates, ecdsa.root].map((issuer) => makeCrl(issuer)));
-      client.settings.anchors = AnchorSet.fromX509([ecdsa.root.der], crls);
-      client.start();
-      expect(await fetch(peer, client)).toContain("gnip");
-    });
-
-    test("held at verify-server-identity and resumed: the server completes only then", async () => {
-      const peer = await serve({ ...identity(ecdsa), version });
-      const client = begin(peer, "server.test", ["verify"]);
-      client.start();
-      expect(await suspended(client)).toBe("verify");
-      await oneMoreConnectionHandled(peer);
-      await expect.poll(() => peer.handshakes()).toBe(handledByTheWay(name));
-      client.resume([]);
-      expect(await fetch(peer, client)).toContain("gnip");
-      await expect.poll(() => peer.handshakes()).toBe(1 + handledByTheWay(name));
-    });
-
-    test("aborted at verify-server-identity: the server sees the alert and never a completed handshake", async () => {
-      const peer = await serve({ ...identity(ecdsa), version });
-      const client = begin(peer, "server.test", ["verify"]);
-      client.start();
-      await suspended(client);
-      client.abort(49);
-      expect(client.outcome).toEqual({ tag: "err", val: { tag: "alert-sent", val: 49 } });
-      expect([await peer.alert(), peer.handshakes()]).toEqual([49, 0]);
-    });
-
-    test("dropped at verify-server-identity: the server never sees a completed handshake", async () => {
-      const peer = await serve({ ...identity(ecdsa), version });
-      const client = begin(peer, "server.test", ["verify"]);
-      client.start();
-      await suspended(client);
-      client.terminate();
-      await oneMoreConnectionHandled(peer);
-      await expect.poll(() => peer.handshakes()).toBe(handledByTheWay(name));
-    });
-
-    test("resumes a session, and none with a verify point", async () => {
-      const peer = await serve({ ...identity(ecdsa), version });
-      const host = trusting();
-      const reused: (boolean | undefined)[] = [];
-      for (const points of [[], [], ["verify"]] as Point[][]) {
-        const client = begin(peer, "server.test", points, host);
-        client.start();
-        if (points.length > 0) {
-          await suspended(client);
-          client.resume([]);
-        }
-        await fetch(peer, client);
-        reused.push(client.info()?.sessionReused);
-      }
-      expect(reused).toEqual([false, true, false]);
-    });
-
-    /** One whole exchange: whatever the server had to say of an earlier connection has been said. */
-    async function oneMoreConnectionHandled(peer: ServerPeer): Promise<void> {
-      // s_server serves one connection at a time: while one is held, the next is not looked at.
-      if (handledByTheWay(name) === 0) {
-        await new Promise((resolve) => setTimeout(resolve, 100));
-        return;
-      }
-      const other = begin(peer);
-      other.start();
-      await fetch(peer, other);
-    }
-  });
-
-  test("is told protocol_version by a server of TLS 1.1", async () => {
-    const peer = await serve({ ...identity(ecdsa), version: "1.1" });
-    const client = begin(peer);
-    client.start();
-    expect(await outcomeOf(client)).toEqual({ tag: "err", val: { tag: "alert-received", val: 70 } });
-    expect(peer.handshakes()).toBe(0);
-  });
-});
-
-/** How many handshakes `oneMoreConnectionHandled` adds. */
-function handledByTheWay(name: string): number {
-  return name === "openssl s_server" ? 0 : 1;
+  return await readAll(client.privateInput);
 }
 
 describe("a client of a server that stops in the middle", () => {
   test.each(["Go crypto/tls", "Node https"])("%s, after the client hello: truncated", async (name) => {
-    const peer = await servers[name]!(scene, { ...identity(ecdsa), behave: "close-at-hello" });
+    const peer = await servers[name]!(scene, { ...identity(pki), behave: "close-at-hello" });
     const client = begin(peer);
     client.start();
     expect(await outcomeOf(client)).toEqual({ tag: "err", val: { tag: "truncated" } });
@@ -247,7 +41,7 @@ describe("a client of a server that stops in the middle", () => {
   });
 
   test("Go crypto/tls, after its flight: truncated", async () => {
-    const peer = await servers["Go crypto/tls"]!(scene, { ...identity(ecdsa), version: "1.2", behave: "close-after-flight" });
+    const peer = await servers["Go crypto/tls"]!(scene, { ...identity(pki), version: "1.2", behave: "close-after-flight" });
     const client = begin(peer);
     client.start();
     expect((await outcomeOf(client))?.val).toMatchObject({ tag: expect.stringMatching(/^(truncated|transport)$/) });
@@ -260,7 +54,7 @@ describe("a client of a server that stops in the middle", () => {
     ["Node https", "1.2"],
     ["Node https", "1.3"],
   ] as const)("%s over TLS %s, before its close_notify: truncated, with what came before", async (name, version) => {
-    const peer = await servers[name]!(scene, { ...identity(ecdsa), version, behave: "truncate" });
+    const peer = await servers[name]!(scene, { ...identity(pki), version, behave: "truncate" });
     const client = begin(peer);
     client.start();
     await expect(fetch(peer, client)).rejects.toThrow("truncated");
@@ -274,7 +68,7 @@ describe("a client of a server that stops in the middle", () => {
   });
 
   test("openssl s_server, killed with a request open: truncated", async () => {
-    const peer = await servers["openssl s_server"]!(scene, identity(ecdsa));
+    const peer = await servers["openssl s_server"]!(scene, identity(pki));
     const client = begin(peer);
     client.start();
     await established(client);
