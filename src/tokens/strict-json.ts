@@ -67,6 +67,8 @@ class Reader {
   }
 
   skipSpace(): void {
+    // Writers put no space there, and to find that out by a pattern costs as much as to read a string.
+    if (this.text.charCodeAt(this.at) > 0x20) return;
     this.match(SPACE);
   }
 
