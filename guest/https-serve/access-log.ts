@@ -25,6 +25,8 @@ export interface RequestRecord {
   readonly status: number;
   /** Of the body that was sent. */
   readonly bytes: number;
+  /** Whether the connection ended before all of the response was sent. */
+  readonly isCut?: boolean;
 }
 
 /**
@@ -46,6 +48,7 @@ export function accessLine(connection: ConnectionRecord, record: RequestRecord):
     request === undefined ? "-" : quoted(`${request.method} ${request.target}`),
     String(record.status),
     String(record.bytes),
+    ...(record.isCut === true ? ["cut"] : []),
   ];
   return `${fields.join(" ")}\n`;
 }

@@ -37,7 +37,8 @@ export class RequestReader {
     const line = new FirstLine();
     const parser = requestParser(LIMITS);
     try {
-      return await timeout(this.timeouts.header, (scope) => this.head(parser, line, first, scope));
+      // Most heads come whole: no clock is needed for them.
+      return this.head(parser, line, first) ?? (await timeout(this.timeouts.header, (scope) => this.restOfHead(parser, line, scope)));
     } catch (error) {
       if (error instanceof TimedOut) return { tag: "refused", status: 408 };
       if (!(error instanceof HttpError)) throw error;
@@ -47,7 +48,8 @@ export class RequestReader {
   }
 
   private async first(stopping: Scope): Promise<Uint8Array | undefined> {
-    if (this.reader.buffered > 0) return this.reader.tryRead();
+    const bytes = this.reader.tryRead();
+    if (bytes === undefined || bytes.length > 0) return bytes;
     try {
       return await timeout(this.timeouts.idle, (scope) => this.reader.read(undefined, scope), stopping);
     } catch (error) {
@@ -56,16 +58,23 @@ export class RequestReader {
     }
   }
 
-  private async head(parser: MessageParser<RequestHead>, line: FirstLine, first: Uint8Array, scope: Scope): Promise<Incoming> {
-    for (let bytes: Uint8Array | undefined = first; bytes !== undefined; bytes = await this.reader.read(undefined, scope)) {
-      line.push(bytes);
-      parser.push(bytes);
-      const part = parser.next();
-      if (part?.tag !== "head") continue;
-      this.reader.unread(parser.takeRest());
-      return { tag: "request", head: part.head, framing: part.framing };
+  private async restOfHead(parser: MessageParser<RequestHead>, line: FirstLine, scope: Scope): Promise<Incoming> {
+    for (;;) {
+      const bytes = await this.reader.read(undefined, scope);
+      if (bytes === undefined) return { tag: "refused", status: 400 };
+      const incoming = this.head(parser, line, bytes);
+      if (incoming !== undefined) return incoming;
     }
-    return { tag: "refused", status: 400 };
+  }
+
+  /** The request, if these bytes complete its head. @throws {HttpError} */
+  private head(parser: MessageParser<RequestHead>, line: FirstLine, bytes: Uint8Array): Incoming | undefined {
+    line.push(bytes);
+    parser.push(bytes);
+    const part = parser.next();
+    if (part?.tag !== "head") return undefined;
+    this.reader.unread(parser.takeRest());
+    return { tag: "request", head: part.head, framing: part.framing };
   }
 }
 

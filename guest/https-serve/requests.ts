@@ -5,9 +5,21 @@ import { type ConnectionRecord, type RequestRecord } from "./access-log.ts";
 import { coversName } from "./certificate-names.ts";
 import { httpDate } from "./http-date.ts";
 import { planResponse } from "./response-plan.ts";
-import type { ResponseWriter } from "./response-writer.ts";
+import { ResponseCut, type ResponseWriter } from "./response-writer.ts";
 import type { ServerIdentity } from "./server-identities.ts";
 import type { Site, SiteFile } from "./site.ts";
+
+/** An answer was begun and could not be sent to its end. */
+export class AnswerCut extends Error {
+  readonly code = "ERR_SALLYPORT_ANSWER_CUT";
+  /** What to log. */
+  readonly record: RequestRecord;
+
+  constructor(record: RequestRecord, cause: Error) {
+    super(cause.message, { cause });
+    this.record = record;
+  }
+}
 
 /** Answers the requests of one connection. */
 export class Responder {
@@ -28,7 +40,7 @@ export class Responder {
    *
    * @param isLast whether the connection ends afterwards, which the response then says
    * @returns what to log
-   * @throws {ResponseCut} @throws {TimedOut} @throws {StreamFailure} @throws {StreamClosed} when the client cannot be served
+   * @throws {AnswerCut} @throws {TimedOut} @throws {StreamFailure} @throws {StreamClosed} when the client cannot be served
    */
   async answer(head: RequestHead, isLast: boolean): Promise<RequestRecord> {
     const time = currentTime();
@@ -38,7 +50,7 @@ export class Responder {
     const found = this.site.find(head.path);
     if (found.tag === "file") {
       using file = found.file;
-      return { time, request, ...(await this.send(file, head, isLast, time)) };
+      return { time, request, ...(await this.send(file, head, isLast, time, request)) };
     }
     const status = found.tag === "add-slash" ? 301 : found.status;
     const location: FieldLine[] = found.tag === "add-slash" ? [["Location", withSlash(head.path)]] : [];
@@ -61,7 +73,13 @@ export class Responder {
     return coversName(this.identity.names.dns, authority.host) ? undefined : 421;
   }
 
-  private async send(file: SiteFile, head: RequestHead, isLast: boolean, time: number): Promise<{ status: number; bytes: number }> {
+  private async send(
+    file: SiteFile,
+    head: RequestHead,
+    isLast: boolean,
+    time: number,
+    request: RequestRecord["request"],
+  ): Promise<{ status: number; bytes: number }> {
     const plan = planResponse(head.method === "HEAD" ? "HEAD" : "GET", head.fields, file);
     const source = head.method === "HEAD" || plan.length === 0 ? undefined : file.stream(plan.offset);
     if (source === undefined && head.method !== "HEAD" && plan.length > 0) return await this.explain(500, isLast, time, head.method);
@@ -73,7 +91,12 @@ export class Responder {
       throw error;
     }
     if (source === undefined) return { status: plan.status, bytes: 0 };
-    await this.writer.body(source, plan.length);
+    try {
+      await this.writer.body(source, plan.length);
+    } catch (error) {
+      if (!(error instanceof ResponseCut)) throw error;
+      throw new AnswerCut({ time, request, status: plan.status, bytes: error.sent, isCut: true }, error);
+    }
     return { status: plan.status, bytes: plan.length };
   }
 

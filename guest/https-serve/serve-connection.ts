@@ -1,4 +1,4 @@
-import { SECOND, Scope, timeout } from "../../src/reactor/index.ts";
+import { type Scope, timeout } from "../../src/reactor/index.ts";
 import type { Nanoseconds } from "../../src/reactor/index.ts";
 import type { TcpConnection } from "../../src/net/tcp-connection.ts";
 import type { TlsConnection } from "../../src/tls/index.ts";
@@ -6,15 +6,14 @@ import { accessLine, type RequestRecord } from "./access-log.ts";
 import { acceptClient, type HandshakePolicy } from "./handshake.ts";
 import type { LineLog } from "./line-log.ts";
 import { RequestReader } from "./request-reader.ts";
-import { canGoOn, Responder } from "./requests.ts";
+import { AnswerCut, canGoOn, Responder } from "./requests.ts";
 import { ResponseWriter } from "./response-writer.ts";
 import type { Site } from "./site.ts";
 
 /** AlertDescription (RFC 8446, section 6). */
 const INTERNAL_ERROR = 80;
 
-/** How long, and for how many bytes, a client is listened to after its last response. */
-const LINGER: Nanoseconds = BigInt(2) * SECOND;
+/** How many bytes a client may still send after its last response. */
 const LINGER_BYTES = 1024 * 1024;
 
 /** What all connections of a server share. */
@@ -58,23 +57,25 @@ export async function serveConnection(tcp: TcpConnection, service: Service): Pro
       await log(await responder.answer(incoming.head, isLast));
       if (isLast) break;
     }
-    await writer.flush();
   } catch (error) {
     // Never a clean end of what is not complete.
     connection.abort(INTERNAL_ERROR);
+    if (error instanceof AnswerCut) await service.accessLog?.write(accessLine(record, error.record));
     throw error;
   }
-  await hangUp(connection);
+  await hangUp(connection, service.timeouts.idle);
 }
 
 /**
- * Say that this was all, then listen until the client ends as well: a client that still sends while its connection is closed
- * may lose the response that it has not read.
+ * Say that this was all, behind what is still on its way, then listen until the client ends as well: a client that still
+ * sends while its connection is closed may lose the response that it has not read.
+ *
+ * @param patience how long a client that takes its bytes slowly, or never ends, has for all of that
  */
-async function hangUp(connection: TlsConnection): Promise<void> {
-  connection.endpoint.closeOutput();
+async function hangUp(connection: TlsConnection, patience: Nanoseconds): Promise<void> {
   try {
-    await timeout(LINGER, async (scope) => {
+    connection.endpoint.closeOutput();
+    await timeout(patience, async (scope) => {
       for (let left = LINGER_BYTES; left > 0;) {
         const bytes = await connection.reader.read(undefined, scope);
         if (bytes === undefined) break;

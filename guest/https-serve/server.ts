@@ -5,7 +5,7 @@ import type { TcpConnection } from "../../src/net/tcp-connection.ts";
 import { StreamClosed, StreamFailure } from "../../src/streams/index.ts";
 import { TlsError } from "../../src/tls/index.ts";
 import { HandshakeFailed } from "./handshake.ts";
-import { ResponseCut } from "./response-writer.ts";
+import { AnswerCut } from "./requests.ts";
 import { type Service, serveConnection } from "./serve-connection.ts";
 import { Slots } from "./slots.ts";
 
@@ -87,5 +87,5 @@ function messageOf(error: unknown): string {
 
 /** What clients and the network do, as against a mistake in here. */
 function isExpected(error: unknown): boolean {
-  return [TlsError, StreamFailure, StreamClosed, SocketError, ResponseCut, TimedOut, Cancelled].some((kind) => error instanceof kind);
+  return [TlsError, StreamFailure, StreamClosed, SocketError, AnswerCut, TimedOut, Cancelled].some((kind) => error instanceof kind);
 }

@@ -42,7 +42,7 @@ server name that a client asks for, and never sees a key. A dead instance is fol
   --no-attach                  never hand a socket to the TLS library: slower, same behaviour
 
 The access log has a line for each request: time, client, server name, version, cipher suite, ALPN, group, full or
-resumed handshake, the client certificate's subject, the request, status, and bytes of the body.
+resumed handshake, the client certificate's subject, the request, status, bytes of the body, and cut if that is not all of it.
 
 Examples:
   sallyport serve public --self-signed localhost
