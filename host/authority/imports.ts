@@ -128,11 +128,15 @@ export function authorityImports(context: AuthorityContext) {
   return { Authority };
 }
 
-/** A name of the guest's for people. */
+/** A name of the guest's for people: in ASCII alone, since a letter of another script can pass for one of a permitted name. */
 function shown(name: RequestedName): string {
-  if (name.tag === "dns") return printable(name.val.slice(0, MAX_SHOWN));
+  if (name.tag === "dns") return printable(name.val.slice(0, MAX_SHOWN)).replaceAll(/[^ -~]/gu, escaped);
   const isAddress = name.val.length === 4 || name.val.length === 16;
   return isAddress ? formatIpAddress(name.val) : `${name.val.length} bytes`;
+}
+
+function escaped(character: string): string {
+  return `\\u{${character.codePointAt(0)!.toString(16)}}`;
 }
 
 /** Issued identities, and chains made from them, that one instance may hold at a time. */

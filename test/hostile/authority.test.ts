@@ -1,0 +1,137 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { type AuthorityEvent, authorityImports } from "../../host/authority/imports.ts";
+import { loadComponent } from "../../host/component/cache.ts";
+import { componentize } from "../../host/component/componentize.ts";
+import { compileComponent, type ComponentCode, instantiate } from "../../host/component/instance.ts";
+import type { IdentityClasses } from "../../host/identity/identity-classes.ts";
+import { createImports } from "../../host/index.ts";
+import { readCertificate } from "../../src/wire/certificate.ts";
+import { makeAuthority } from "../support/authority.ts";
+
+const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+const cleanups: (() => unknown)[] = [];
+let code: ComponentCode;
+let events: AuthorityEvent[];
+let isRecording: boolean;
+let attempt: (order: object) => Promise<{ ok?: unknown; refused?: string; failed?: string }>;
+
+beforeAll(async () => {
+  const component = await componentize({
+    entry: here("guests/authority.ts"),
+    wit: here("guests/authority.wit"),
+    witDeps: [here("../../wit/deps"), here("../../wit/tls.wit"), here("../../wit/gateway/authorities.wit")],
+    world: "authority",
+    engine: "quickjs",
+  });
+  const folder = await mkdtemp(join(tmpdir(), "sallyport-hostile-"));
+  cleanups.push(() => rm(folder, { recursive: true, force: true }));
+  code = await compileComponent(await loadComponent(component, folder));
+});
+afterAll(async () => {
+  for (const cleanup of cleanups.toReversed()) await cleanup();
+});
+
+beforeEach(async () => {
+  events = [];
+  isRecording = true;
+  const host = createImports({});
+  cleanups.push(() => host.dispose());
+  const identities = host.imports["sallyport:tls/identities"] as unknown as IdentityClasses;
+  const authorities = new Map([["leaves", await makeAuthority({ dns: ["example.com"], ip: ["10.0.0.0/8"] })]]);
+  const record = (event: AuthorityEvent) => {
+    if (!isRecording) throw new Error("disk full");
+    events.push(event);
+  };
+  const own = authorityImports({ ledger: host.ledger, identities, authorities, record });
+  const imports = { ...host.imports, "sallyport:gateway/authorities": own, "sallyport:gateway/authorities@0.1.0": own };
+  const instance = await instantiate(code, imports);
+  const call = instance.exports["attempt"] as (order: string) => string | Promise<string>;
+  attempt = async (order) => JSON.parse(await call(JSON.stringify(order)));
+});
+
+const now = () => Math.floor(Date.now() / 1000);
+const mapped = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 0, 0, 1];
+
+test("a component gets what it may have: a leaf with the names it planned, and it is recorded", async () => {
+  const { ok } = await attempt({ act: "issue", names: ["www.example.com", [10, 0, 0, 1]], lifetime: 3600 });
+  const [leaf, intermediate, ...more] = (ok as string[]).map((hex) => readCertificate(Buffer.from(hex, "hex")));
+  expect(more).toEqual([]);
+  expect(leaf!.alternativeNames).toEqual({ dns: ["www.example.com"], ip: ["10.0.0.1"], otherCount: 0 });
+  expect(intermediate!.pathLength).toBe(0);
+  expect(events).toMatchObject([{ tag: "issued", authority: "leaves", names: ["www.example.com", "10.0.0.1"], serial: leaf!.serial }]);
+});
+
+describe("a hostile component that calls the import directly is refused, and recorded, for", () => {
+  test.each<[string, object, string]>([
+    ["a name outside", { names: ["evil.test"] }, "name-not-permitted"],
+    ["a name that only ends alike", { names: ["notexample.com"] }, "name-not-permitted"],
+    ["a name outside behind a permitted one", { names: ["example.com", "evil.test"] }, "name-not-permitted"],
+    ["a NUL within a name", { names: ["evil.test\0.example.com"] }, "malformed-name"],
+    ["a wildcard", { names: ["*.example.com"] }, "wildcard-name"],
+    ["Unicode", { names: ["ехample.com"] }, "malformed-name"],
+    ["254 bytes", { names: [`${"a.".repeat(121)}bexample.com`.slice(-254).replace(/^\./, "b")] }, "malformed-name"],
+    ["four megabytes", { names: ["a".repeat(4_000_000)] }, "malformed-name"],
+    ["an address as a name", { names: ["10.0.0.1"] }, "address-as-name"],
+    ["an address outside", { names: [[127, 0, 0, 1]] }, "address-not-permitted"],
+    ["a mapped address", { names: [mapped] }, "address-not-permitted"],
+    ["an address of three bytes", { names: [[10, 0, 0]] }, "malformed-name"],
+    ["no name", { names: [] }, "no-names"],
+    ["a thousand names", { names: Array.from({ length: 1000 }, (_, index) => `n${index}.example.com`) }, "too-many-names"],
+    ["no time", { names: ["example.com"], lifetime: 0 }, "lifetime-too-short"],
+    ["a day and a second", { names: ["example.com"], lifetime: 86_401 }, "lifetime-too-long"],
+    ["a lifetime near the end of the type", { names: ["example.com"], lifetime: 2 ** 63 - 1024 }, "lifetime-too-long"],
+    ["tomorrow", { names: ["example.com"], notBefore: now() + 86_400 }, "not-before-in-future"],
+    ["last year", { names: ["example.com"], notBefore: now() - 365 * 86_400 }, "not-before-too-early"],
+  ])("%s", async (_, order, reason) => {
+    expect(await attempt({ act: "issue", ...order })).toEqual({ refused: reason });
+    expect(events).toMatchObject([{ tag: "refused", authority: "leaves", reason }]);
+    // Nothing of the guest's can end a line of the record or fill it.
+    // oxlint-disable-next-line no-control-regex
+    expect(JSON.stringify(events)).toMatch(/^[\x20-\x7e]{1,8000}$/);
+    expect(await attempt({ act: "issue", names: ["example.com"] })).toHaveProperty("ok");
+  });
+});
+
+describe("a hostile component", () => {
+  test("cannot open an authority that was not granted, nor tell it from one that does not exist", async () => {
+    for (const authority of ["other", "", "__proto__", "constructor", "../leaves", "leaves\0"])
+      expect(await attempt({ act: "open", authority })).toEqual({ refused: "not-found" });
+    expect(await attempt({ act: "names" })).toEqual({ ok: ["leaves"] });
+  });
+
+  test("cannot widen the limits by writing into the answer", async () => {
+    const { ok } = await attempt({ act: "limits" });
+    expect(ok).toMatchObject({ permittedDns: ["example.com", "evil.test"], longestLifetime: 86_400 });
+    expect(await attempt({ act: "issue", names: ["evil.test"] })).toEqual({ refused: "name-not-permitted" });
+  });
+
+  test("finds no way to the key of what was issued to it", async () => {
+    const { ok } = await attempt({ act: "look", names: ["example.com"] });
+    const { statics, members, text } = ok as { statics: string[]; members: string[]; text: string };
+    expect(statics.filter((name) => !["length", "name", "prototype"].includes(name))).toEqual(["names", "open", "parse", "parsePem"]);
+    expect(members.join()).not.toMatch(/key|credential|export|pem/i);
+    expect(text).not.toMatch(/PRIVATE|BEGIN/);
+  });
+
+  test("cannot pass off a key of its own as that of an issued certificate", async () => {
+    expect(await attempt({ act: "forge", names: ["example.com"] })).toEqual({ refused: "key-mismatch" });
+  });
+
+  test("gets nothing that could not be recorded", async () => {
+    isRecording = false;
+    expect(await attempt({ act: "issue", names: ["example.com"] })).toEqual({ refused: "not-recorded" });
+    isRecording = true;
+    expect(await attempt({ act: "issue", names: ["example.com"] })).toHaveProperty("ok");
+    expect(events).toHaveLength(1);
+  });
+
+  test("cannot make the host hold more than its share", async () => {
+    expect(await attempt({ act: "hoard", names: ["example.com"] })).toEqual({ refused: "too-many-held" });
+    expect(events.filter((event) => event.tag === "issued")).toHaveLength(4096);
+    expect(events.at(-1)).toMatchObject({ tag: "refused", reason: "too-many-held" });
+  });
+});
