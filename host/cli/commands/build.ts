@@ -8,18 +8,20 @@ import { type Command, CommandError, exitCodes, listOf, parseCommandLine, textOf
 export const command: Command = {
   help: `sallyport build: build a component from TypeScript or JavaScript
 
-Usage: sallyport build ENTRY --wit PATH --world NAME [flags]
+Usage: sallyport build ENTRY [--wit PATH] [--world NAME] [flags]
 
-ENTRY is the module that exports what the world exports; what it imports is bundled. The WIT of WASI 0.2 and of
-sallyport:tls is known; further packages stand in a folder deps beside the world.
+ENTRY is the module that exports what the world exports; what it imports is bundled, the guest library of this package
+(sallyport/guest/...) included. The WIT of WASI 0.2 and of sallyport:tls is known; further packages stand in a folder deps
+beside the world.
 
-  --wit PATH           the .wit file with the world, or a folder of such files
-  --world NAME         the world to build
+  --wit PATH           the .wit file with the world, or a folder of such files (default: the worlds of this package)
+  --world NAME         the world to build (default: tls-command, a command with the network, files and TLS)
   -o, --output FILE    where to write the component (default: ENTRY's name with .wasm, in this folder)
   --engine ENGINE      quickjs (default) or starlingmonkey: the JavaScript engine inside the component
   --wit-deps PATH      a further WIT package: a .wit file, or a folder with one package a subfolder; may be repeated
 
 Examples:
+  sallyport build hello.ts
   sallyport build app.ts --wit wit --world app
   sallyport build app.ts --wit app.wit --world app -o dist/app.wasm --engine starlingmonkey`,
 
@@ -34,12 +36,13 @@ Examples:
     const [entry, ...surplus] = parsed.operands;
     if (entry === undefined) throw new UsageError("build takes the module to build from");
     if (surplus.length > 0 || parsed.rest !== undefined) throw new UsageError("build takes one module");
-    const wit = textOf(parsed, "wit");
-    const world = textOf(parsed, "world");
-    if (wit === undefined || world === undefined) throw new UsageError("build needs --wit PATH and --world NAME");
+    const root = witFolder();
+    const wit = textOf(parsed, "wit") ?? `${root}samples`;
+    const world = textOf(parsed, "world") ?? (parsed.flags["wit"] === undefined ? DEFAULT_WORLD : undefined);
+    if (world === undefined) throw new UsageError("build needs --world NAME, the world of your --wit to build");
     const engine = textOf(parsed, "engine") ?? "quickjs";
     if (engine !== "quickjs" && engine !== "starlingmonkey") throw new UsageError("--engine is quickjs or starlingmonkey");
-    const witDeps = [...knownPackages(), ...listOf(parsed, "wit-deps")];
+    const witDeps = [`${root}deps`, `${root}tls.wit`, ...listOf(parsed, "wit-deps")];
     for (const input of [entry, wit, ...witDeps]) await assertReadable(input);
     const output = textOf(parsed, "output") ?? `${basename(entry, extname(entry))}.wasm`;
     await write(output, await build({ entry, wit, witDeps, world, engine }));
@@ -47,11 +50,14 @@ Examples:
   },
 };
 
-/** The WIT that this package brings along: of WASI, and its own. */
-function knownPackages(): string[] {
+const DEFAULT_WORLD = "tls-command";
+
+/** The folder of WIT that this package brings along: of WASI, and its own. */
+function witFolder(): string {
   // Two folders up from here is the package in the sources, three in its compiled form.
   const root = ["../../../wit/", "../../../../wit/"].map((path) => fileURLToPath(new URL(path, import.meta.url))).find(existsSync);
-  return root === undefined ? [] : [`${root}deps`, `${root}tls.wit`];
+  if (root === undefined) throw new CommandError(exitCodes.noInput, "this installation has no folder wit; install the package again");
+  return root;
 }
 
 async function assertReadable(path: string): Promise<void> {
