@@ -1,10 +1,9 @@
 import { type ClientCertificate, type ClientHello, type ConnectionInfo, Server, ServerSuspension } from "sallyport:tls/connection@0.1.0";
 import type { PrivateIdentity, TrustAnchors } from "sallyport:tls/identities@0.1.0";
 import { encodeUtf8 } from "../bindings/text.ts";
-import type { TcpConnection } from "../net/tcp-connection.ts";
 import type { Scope } from "../reactor/cancel.ts";
 import { count, decideAll, type UnverifiedPeer, unverifiedPeer } from "./suspension.ts";
-import { Carrier, TlsConnection } from "./tls-connection.ts";
+import { Carrier, TlsConnection, type Transport } from "./tls-connection.ts";
 import { tls } from "./tls-error.ts";
 
 /** What a server answers a client with. */
@@ -36,7 +35,7 @@ export interface AcceptOptions extends Answer {
  * @param transport owned from here on, also when this throws
  * @throws {TlsError} why there is no connection; what a decision threw
  */
-export async function acceptTls(transport: TcpConnection, options: AcceptOptions): Promise<TlsConnection> {
+export async function acceptTls(transport: Transport, options: AcceptOptions): Promise<TlsConnection> {
   let server: Server | undefined;
   let carrier: Carrier | undefined;
   try {

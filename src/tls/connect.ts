@@ -1,10 +1,9 @@
 import { Client, ClientSuspension, type ConnectionInfo } from "sallyport:tls/connection@0.1.0";
 import type { PrivateIdentity, TrustAnchors } from "sallyport:tls/identities@0.1.0";
 import { encodeUtf8 } from "../bindings/text.ts";
-import type { TcpConnection } from "../net/tcp-connection.ts";
 import type { Scope } from "../reactor/cancel.ts";
 import { count, decideAll, type UnverifiedPeer, unverifiedPeer } from "./suspension.ts";
-import { Carrier, TlsConnection } from "./tls-connection.ts";
+import { Carrier, TlsConnection, type Transport } from "./tls-connection.ts";
 import { tls } from "./tls-error.ts";
 
 /** How to connect. Everything is optional: without any of it the server is verified against the host's anchors. */
@@ -40,7 +39,7 @@ export interface ConnectOptions {
  * @param serverName DNS name or IP literal
  * @throws {TlsError} why there is no connection; what a decision threw
  */
-export async function connectTls(transport: TcpConnection, serverName: string, options: ConnectOptions = {}): Promise<TlsConnection> {
+export async function connectTls(transport: Transport, serverName: string, options: ConnectOptions = {}): Promise<TlsConnection> {
   let client: Client | undefined;
   let carrier: Carrier | undefined;
   try {

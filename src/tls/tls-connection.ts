@@ -2,6 +2,7 @@ import type { Client, ConnectionInfo, IoStreams, Server } from "sallyport:tls/co
 import { relay, type Relayer } from "sallyport:tls/forward@0.1.0";
 import type { Error as WitTlsError } from "sallyport:tls/types@0.1.0";
 import type { Pollable } from "wasi:io/poll@0.2.12";
+import type { InputStream, OutputStream } from "wasi:io/streams@0.2.12";
 import { dropInOrder } from "../bindings/drop.ts";
 import { attempt } from "../bindings/errors.ts";
 import { optional } from "../bindings/option.ts";
@@ -10,8 +11,13 @@ import { type Nanoseconds, SECOND, spawn, timeout } from "../reactor/reactor.ts"
 import type { Scope } from "../reactor/cancel.ts";
 import { Reader } from "../streams/reader.ts";
 import { Writer } from "../streams/writer.ts";
-import type { TcpConnection } from "../net/tcp-connection.ts";
 import { asTlsError, TlsError, tls } from "./tls-error.ts";
+
+/** What TLS runs over: a `TcpConnection`, or anything else that gives its two streams away. */
+export interface Transport extends Disposable {
+  /** The streams, with the bytes that were read already. What is left is dropped after them. */
+  releaseStreams(): { input: InputStream; buffered: Uint8Array; output: OutputStream };
+}
 
 /** What both roles of `sallyport:tls/connection` have and this module uses. */
 export type Endpoint = Pick<
@@ -95,10 +101,10 @@ export class Carrier implements Disposable {
   readonly privateOutput: IoStreams["privateOutput"];
   readonly #relayer: Relayer;
   readonly #done: Event;
-  readonly #transport: TcpConnection;
+  readonly #transport: Transport;
 
   /** @param transport owned from here on */
-  constructor(endpoint: Endpoint, transport: TcpConnection) {
+  constructor(endpoint: Endpoint, transport: Transport) {
     const streams = tls(() => endpoint.streams());
     const { input, buffered, output } = transport.releaseStreams();
     this.#transport = transport;
