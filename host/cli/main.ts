@@ -9,6 +9,7 @@ const commands: Record<string, { summary: string; load: () => Promise<Command> }
   serve: { summary: "serve a folder over HTTPS", load: async () => (await import("./commands/serve.ts")).command },
   token: { summary: "make and check capability tokens", load: async () => (await import("./commands/token.ts")).command },
   build: { summary: "build a component from TypeScript or JavaScript", load: async () => (await import("./commands/build.ts")).command },
+  policy: { summary: "check and explain what the proxy is told to do", load: async () => (await import("./commands/policy.ts")).command },
   ca: { summary: "make and keep a certification authority", load: async () => (await import("./commands/ca.ts")).command },
   demo: {
     summary: "show a component fetch a page from another one over TLS",
