@@ -29,7 +29,7 @@ export { ControlChannel } from "./gateway/control.ts";
 export type { DialGrant } from "./gateway/dial-rules.ts";
 export type { GatewayGrants } from "./gateway/imports.ts";
 export type { SignerGrants } from "./tokens/imports.ts";
-export { SigningError, SigningKey, type SigningLimits } from "./tokens/signing-key.ts";
+export { type SignerGrant, SigningError, SigningKey, type SigningLimits } from "./tokens/signing-key.ts";
 
 /** What an instance is given. Everything is optional, and what is left out is not there. */
 export interface ImportsOptions extends CliOptions {

@@ -1,10 +1,10 @@
 import { WitError } from "../io/error.ts";
 import { type Ledger, Resource } from "../io/ledger.ts";
-import { SigningError, type SigningKey, type SigningLimits } from "./signing-key.ts";
+import { type SignerGrant, SigningError, SigningKey } from "./signing-key.ts";
 import { verifyStrictly } from "./verify.ts";
 
 /** What an instance may have signed, by the name under which it opens the key. */
-export type SignerGrants = Readonly<Record<string, { key: SigningKey; limits?: SigningLimits }>>;
+export type SignerGrants = Readonly<Record<string, SignerGrant>>;
 
 /** The WIT enum `sallyport:policy/ed25519.sign-error`. */
 export type SignErrorCode = "not-found" | "invalid-argument" | "too-large" | "not-permitted";
@@ -19,14 +19,22 @@ interface ClaimsToSign {
   tlsExporter: Uint8Array | undefined;
 }
 
-/** The interface `sallyport:policy/ed25519`. */
+/**
+ * The interface `sallyport:policy/ed25519`.
+ *
+ * @throws {SigningError} bad-key, bad-issuer: a grant is not what it should be
+ */
 export function ed25519Imports(ledger: Ledger, grants: SignerGrants = {}): Record<string, object> {
-  class Signer extends Resource {
-    readonly #grant: SignerGrants[string];
+  for (const grant of Object.values(grants)) SigningKey.fromGrant(grant);
 
-    private constructor(grant: SignerGrants[string]) {
+  class Signer extends Resource {
+    readonly #key: SigningKey;
+    readonly #limits: SignerGrant["limits"];
+
+    private constructor(grant: SignerGrant) {
       super(ledger);
-      this.#grant = grant;
+      this.#key = SigningKey.fromGrant(grant);
+      this.#limits = grant.limits;
     }
 
     static open(name: string): Signer {
@@ -35,18 +43,18 @@ export function ed25519Imports(ledger: Ledger, grants: SignerGrants = {}): Recor
     }
 
     issuer(): string {
-      return this.#grant.key.issuer;
+      return this.#key.issuer;
     }
 
     publicKey(): Uint8Array {
-      return this.#grant.key.publicKey.slice();
+      return this.#key.publicKey.slice();
     }
 
     sign(claims: ClaimsToSign): string {
       const { subject, groups, expiresAt, audience, certificateSha256, tlsExporter } = claims;
       try {
         // One by one: nothing that a guest shaped goes further than its type says.
-        return this.#grant.key.sign({ subject, groups, expiresAt, audience, certificateSha256, tlsExporter }, this.#grant.limits);
+        return this.#key.sign({ subject, groups, expiresAt, audience, certificateSha256, tlsExporter }, this.#limits);
       } catch (error) {
         if (error instanceof SigningError) throw new WitError<SignErrorCode>(wordOf(error));
         throw error;

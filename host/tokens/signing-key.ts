@@ -22,9 +22,17 @@ export interface SigningLimits {
   lifetime?: number;
 }
 
+/** A key with which an instance may have claims signed. Survives `postMessage`, so that a worker can be granted one. */
+export interface SignerGrant {
+  issuer: string;
+  /** Ed25519, private. */
+  key: KeyObject;
+  limits?: SigningLimits;
+}
+
 /**
- * An Ed25519 key of an issuer of tokens. It leaves this object as PEM for the file that keeps it and in no other way, and
- * signs nothing but claims that this object spells itself.
+ * An Ed25519 key of an issuer of tokens. It leaves this object for the file that keeps it and for a grant, and signs nothing
+ * but claims that this object spells itself.
  */
 export class SigningKey {
   /** The id under which verifiers know the key. */
@@ -36,7 +44,7 @@ export class SigningKey {
   private constructor(issuer: string, key: KeyObject) {
     if (!ISSUER.test(issuer) || !issuer.isWellFormed())
       throw new SigningError("bad-issuer", "an issuer's id is one line of 1 to 200 characters without spaces at its ends");
-    if (key.asymmetricKeyType !== "ed25519") throw new SigningError("bad-key", "not an Ed25519 key");
+    if (key.type !== "private" || key.asymmetricKeyType !== "ed25519") throw new SigningError("bad-key", "not an Ed25519 private key");
     this.#key = key;
     this.publicKey = publicKeyBytes(createPublicKey(key));
     this.issuer = issuer;
@@ -63,6 +71,16 @@ export class SigningKey {
     }
     if (key.asymmetricKeyType !== "ed25519") throw new SigningError("bad-key", "not an Ed25519 key");
     return new SigningKey(issuer ?? issuerLine(pem) ?? fingerprint(publicKeyBytes(createPublicKey(key))), key);
+  }
+
+  /** The key of a grant. @throws {SigningError} bad-key, bad-issuer */
+  static fromGrant({ issuer, key }: SignerGrant): SigningKey {
+    return new SigningKey(issuer, key);
+  }
+
+  /** For an instance that may have claims signed with this key. It gets a handle, and never the key. */
+  grant(limits: SigningLimits = {}): SignerGrant {
+    return { issuer: this.issuer, key: this.#key, limits };
   }
 
   /** For the key file. */

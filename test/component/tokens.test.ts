@@ -26,7 +26,7 @@ interface Loaded {
 
 async function load(entry: string, world: string, clock: { seconds: bigint }): Promise<Loaded> {
   const guest = await buildGuest({ entry: `guest/tokens/${entry}.ts`, wit: "wit/policy", world });
-  const host = createImports({ signers: { "the key": { key }, "short-lived": { key, limits: { lifetime: 60 } } } });
+  const host = createImports({ signers: { "the key": key.grant(), "short-lived": key.grant({ lifetime: 60 }) } });
   const wallClock = { now: () => ({ seconds: clock.seconds, nanoseconds: 0 }), resolution: () => ({ seconds: 1n, nanoseconds: 0 }) };
   const imports = { ...host.imports, "wasi:clocks/wall-clock": wallClock };
   const instance = await instantiate(guest.code, imports);

@@ -25,7 +25,7 @@ export async function issue(args: string[]): Promise<number> {
   const lifetime = parseDuration(textOf(parsed, "ttl") ?? DEFAULT_TTL);
   const groups = listOf(parsed, "groups").flatMap((list) => list.split(","));
   if (groups.some((group) => group === "" || !group.isWellFormed())) throw new UsageError("--groups takes names with commas between them");
-  return await withTokens({ key: { key } }, async (tokens) => {
+  return await withTokens({ key: key.grant() }, async (tokens) => {
     const channel = await channelFrom(tokens, textOf(parsed, "bind"), textOf(parsed, "tls-exporter"));
     const issuer = await tokens.openIssuer("key");
     let token: string;

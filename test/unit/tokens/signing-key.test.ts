@@ -1,9 +1,10 @@
-import { createPrivateKey, generateKeyPairSync } from "node:crypto";
+import { createPrivateKey, createPublicKey, generateKeyPairSync } from "node:crypto";
 import { inspect } from "node:util";
+import { MessageChannel, receiveMessageOnPort } from "node:worker_threads";
 import { describe, expect, test } from "vitest";
 import { Ledger } from "../../../host/io/ledger.ts";
 import { ed25519Imports, type SignErrorCode } from "../../../host/tokens/imports.ts";
-import { SigningError, SigningKey } from "../../../host/tokens/signing-key.ts";
+import { type SignerGrant, SigningError, SigningKey } from "../../../host/tokens/signing-key.ts";
 import { CERTIFICATE, channel, issuerOf, NOW, request, seedOf, verifierOf } from "./tokens.ts";
 
 const key = SigningKey.fromPem(String(issuerOf("x").nodeKey.export({ format: "pem", type: "pkcs8" })), "ops-1");
@@ -86,7 +87,7 @@ describe("sallyport:policy/ed25519", () => {
   }
   const ledger = new Ledger();
   const seconds = Math.floor(Date.now() / 1000);
-  const imports = ed25519Imports(ledger, { ops: { key, limits: { lifetime: 600 } } })["sallyport:policy/ed25519"] as {
+  const imports = ed25519Imports(ledger, { ops: key.grant({ lifetime: 600 }) })["sallyport:policy/ed25519"] as {
     Signer: { open(name: string): Signer };
     verify(message: Uint8Array, signature: Uint8Array, publicKey: Uint8Array): boolean;
   };
@@ -114,6 +115,18 @@ describe("sallyport:policy/ed25519", () => {
     expect(codeOf(() => signer.sign({ ...claims, expiresAt: BigInt(seconds + 660) }))).toBe("not-permitted");
     expect(codeOf(() => signer.sign({ ...claims, expiresAt: 2n ** 64n - 1n }))).toBe("not-permitted");
     signer[Symbol.dispose]();
+  });
+
+  test("takes grants that were posted to another thread, and none that is not of an Ed25519 private key", () => {
+    const { port1, port2 } = new MessageChannel();
+    port1.postMessage({ posted: key.grant() });
+    const { posted } = (receiveMessageOnPort(port2) as { message: { posted: SignerGrant } }).message;
+    expect(SigningKey.fromGrant(posted).sign(claims)).toBe(key.sign(claims));
+    port1.close();
+    const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+    expect(codeOf(() => ed25519Imports(ledger, { x: { issuer: "x", key: privateKey } }))).toBe("bad-key");
+    expect(codeOf(() => ed25519Imports(ledger, { x: { issuer: "x", key: createPublicKey(posted.key) } }))).toBe("bad-key");
+    expect(codeOf(() => ed25519Imports(ledger, { x: { issuer: "", key: posted.key } }))).toBe("bad-issuer");
   });
 
   test("hands out a copy of the public key", () => {
