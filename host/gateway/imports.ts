@@ -1,6 +1,7 @@
 import { Authority, type PackedAuthority } from "../authority/authority.ts";
 import { authorityImports, type AuthorityEvent } from "../authority/imports.ts";
 import type { HostContext } from "../context.ts";
+import { httpImports } from "../forward/http1-imports.ts";
 import type { IdentityClasses } from "../identity/identity-classes.ts";
 import type { KeyPair } from "../identity/private-identity.ts";
 import type { Resolver } from "../net/name-lookup.ts";
@@ -66,6 +67,7 @@ export function gatewayImports(context: GatewayContext, grants: GatewayGrants): 
     "sallyport:gateway/control": controlImports(ledger, control),
     "sallyport:gateway/dial": dialImports({ ledger, recorder, rules, resolver, dialled }),
     "sallyport:gateway/event-queue": eventQueueImports(ledger),
+    "sallyport:gateway/http": { ...httpImports(ledger) },
   };
 }
 

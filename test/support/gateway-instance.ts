@@ -3,6 +3,7 @@ import { type AddressInfo, createServer, type Server, type Socket } from "node:n
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { authorityImports } from "../../host/authority/imports.ts";
+import type { HttpImports } from "../../host/forward/http1-imports.ts";
 import type { AuditEvent } from "../../host/gateway/audit.ts";
 import type { ControlEvent } from "../../host/gateway/control.ts";
 import type { DialError, DialledConnection } from "../../host/gateway/dial.ts";
@@ -52,6 +53,7 @@ export interface GatewayInterfaces {
   "sallyport:gateway/event-queue": { Queue: new () => EventQueue };
   "sallyport:gateway/control": { Channel: { open(): Resource & { subscribe(): Pollable; next(): ControlEvent | undefined } } };
   "sallyport:gateway/audit": { record(event: AuditEvent): void };
+  "sallyport:gateway/http": HttpImports;
   "sallyport:gateway/authorities": ReturnType<typeof authorityImports>;
   "sallyport:tls/identities": IdentityClasses;
   "sallyport:gateway/dial": {
