@@ -1,15 +1,12 @@
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { createServer, type Server, type Socket } from "node:net";
-import { readdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { componentize, sourceHash } from "../../host/component/componentize.ts";
 import { KeyPair } from "../../host/identity/private-identity.ts";
 import type { TlsGrants } from "../../host/index.ts";
+import { builtComponent } from "../support/built-component.ts";
 import { type Certified, EKU, makeCertificate } from "../support/pki.ts";
 
 const here = dirname(fileURLToPath(import.meta.url));
-const root = join(here, "../..");
 
 /**
  * The path of a program of this suite, from the last build if nothing has changed since.
@@ -17,35 +14,12 @@ const root = join(here, "../..");
  * @param name `tls` or `wasi`
  */
 export async function builtProgram(name: "tls" | "wasi"): Promise<string> {
-  const wit = join(here, "conformance.wit");
-  const sources = [
-    ...readdirSync(join(here, "guests"), { recursive: true, encoding: "utf8" })
-      .sort()
-      .map((file) => join(here, "guests", file)),
-    ...readdirSync(join(root, "src/bindings"))
-      .sort()
-      .map((file) => join(root, "src/bindings", file)),
-    wit,
-    join(root, "wit/tls.wit"),
-    join(root, "host/component/componentize.ts"),
-    join(root, "package-lock.json"),
-  ];
-  const folder = join(root, ".cache/test-guests");
-  const texts = sources.filter((path) => /\.\w+$/.test(path)).map((path) => readFileSync(path));
-  const file = join(folder, `conformance-${name}-${sourceHash(texts)}.wasm`);
-  if (existsSync(file)) return file;
-  const component = await componentize({
+  return await builtComponent({
+    name: `conformance-${name}`,
     entry: join(here, "guests", `${name}.ts`),
-    wit,
-    witDeps: [join(root, "wit/deps"), join(root, "wit/tls.wit")],
+    wit: join(here, "conformance.wit"),
     world: `${name}-suite`,
-    engine: "quickjs",
   });
-  mkdirSync(folder, { recursive: true });
-  // Test files run in processes of their own and may build the same program at once.
-  writeFileSync(`${file}.${process.pid}`, component);
-  renameSync(`${file}.${process.pid}`, file);
-  return file;
 }
 
 /** What the TLS suite has to be granted: see README.md. */
