@@ -7,22 +7,23 @@ import { AuthorityError } from "./authority-error.ts";
 import { certificateParts, extensionOid } from "./certificate-parts.ts";
 import { der } from "./der-writer.ts";
 import { Limits } from "./limits.ts";
-import { parseSubtree, rangeFault } from "./parse-limits.ts";
+import { isStopgap, parseSubtree, rangeFault, stopgapRanges } from "./parse-limits.ts";
 
 /**
  * Limits as the value of a NameConstraints extension (RFC 5280, section 4.2.1.10). Constraints on DNS names say nothing
- * about addresses: a family of which nothing is permitted is excluded as a whole.
+ * about addresses: where none is permitted, both families are excluded as a whole. Where one family has ranges, the other
+ * has a single address that no host can have: verifiers differ on whether ranges of one family limit the other, and some
+ * compare the two byte by byte, so that an exclusion of one would hit the other.
  */
 export function encodeNameConstraints(limits: Limits): Uint8Array {
-  const permitted = [
-    ...limits.dns.map((name) => subtree(DNS_NAME, Buffer.from(name, "latin1"))),
-    ...limits.ip.map((range) => subtree(IP_ADDRESS, range.address.bytes, maskOf(range))),
-  ];
-  const excluded = families
-    .filter(({ tag }) => !limits.ip.some((range) => range.address.tag === tag))
-    .map(({ length }) => subtree(IP_ADDRESS, new Uint8Array(2 * length)));
-  const excludedTrees = excluded.length === 0 ? [] : [der(EXCLUDED, ...excluded)];
-  return der(derTag.sequence, der(PERMITTED, ...permitted), ...excludedTrees);
+  const names = limits.dns.map((name) => subtree(DNS_NAME, Buffer.from(name, "latin1")));
+  if (limits.ip.length === 0) {
+    const excluded = [4, 16].map((length) => subtree(IP_ADDRESS, new Uint8Array(2 * length)));
+    return der(derTag.sequence, der(PERMITTED, ...names), der(EXCLUDED, ...excluded));
+  }
+  const stopgaps = stopgapRanges.filter((stopgap) => !limits.ip.some((range) => range.address.tag === stopgap.address.tag));
+  const ranges = [...limits.ip, ...stopgaps].map((range) => subtree(IP_ADDRESS, range.address.bytes, maskOf(range)));
+  return der(derTag.sequence, der(PERMITTED, ...names, ...ranges));
 }
 
 /**
@@ -62,7 +63,10 @@ function readPermitted(value: Uint8Array): Limits {
     else throw unconstrained("the certificate's name constraints are about other names than hosts and addresses");
   }
   if (dns.length === 0) throw unconstrained("the certificate's name constraints do not limit host names");
-  return new Limits(dns, ip);
+  return new Limits(
+    dns,
+    ip.filter((range) => !isStopgap(range)),
+  );
 }
 
 function readRange(content: Uint8Array): IpPrefix {
@@ -74,7 +78,7 @@ function readRange(content: Uint8Array): IpPrefix {
   const length = bits.includes("0") ? bits.indexOf("0") : bits.length;
   // A mask with holes does not come out of the re-encoding as it went in.
   const range = parseIpPrefix(`${formatIpAddress(bytes)}/${length}`);
-  const fault = rangeFault(range);
+  const fault = isStopgap(range) ? undefined : rangeFault(range);
   if (fault !== undefined) throw new AuthorityError("bad-limits", `the permitted range ${range.text} ${fault}`);
   return range;
 }
@@ -90,11 +94,6 @@ function maskOf({ address, length }: IpPrefix): Uint8Array {
 function unconstrained(message: string): AuthorityError {
   return new AuthorityError("unconstrained", message);
 }
-
-const families = [
-  { tag: "ipv4", length: 4 },
-  { tag: "ipv6", length: 16 },
-] as const;
 
 /** Context tags of NameConstraints, and of GeneralName. */
 const PERMITTED = 0xa0;

@@ -80,9 +80,18 @@ function parseRange(text: string): IpPrefix {
 /** Why a range is no limit, or undefined. */
 export function rangeFault(range: IpPrefix): string | undefined {
   if (range.length < SHORTEST[range.address.tag]) return `is wider than a /${SHORTEST[range.address.tag]}, which limits nothing`;
+  if (isStopgap(range)) return "is an address that no host can have";
   if (unmapped(range.address) !== range.address) return "is a range of v4-mapped addresses: write it as IPv4";
   return undefined;
 }
+
+/** What certificates permit of a family of which nothing is permitted: see `encodeNameConstraints`. */
+export function isStopgap(range: IpPrefix): boolean {
+  return stopgapRanges.some(({ text }) => text === range.text);
+}
+
+/** The limited broadcast address, and the reserved multicast address: no host can have either. */
+export const stopgapRanges: readonly IpPrefix[] = ["255.255.255.255/32", "ff00::/128"].map((text) => parseIpPrefix(text));
 
 function bad(message: string): AuthorityError {
   return new AuthorityError("bad-limits", message);

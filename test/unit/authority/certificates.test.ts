@@ -40,12 +40,13 @@ describe("the intermediate", () => {
     expect(it.otherCritical).toEqual([extensionOid.nameConstraints]);
   });
 
-  test("permits its names and ranges, and excludes the family of which it permits nothing", () => {
+  test("permits its names and ranges, and of the other family an address that no host has", () => {
     const extension = extensionOf(intermediate, extensionOid.nameConstraints)!;
     expect(extension.critical).toBe(true);
     expect(Buffer.from(extension.value).toString("hex")).toBe(
-      "3055a02d3010820e6c6f63616c686f73742e74657374300d820b6578616d706c652e636f6d300a87087f000000ff000000a12430228720" + "00".repeat(32),
+      `3053a0513010820e6c6f63616c686f73742e74657374300d820b6578616d706c652e636f6d300a87087f000000ff00000030228720ff${"00".repeat(15)}${"ff".repeat(16)}`,
     );
+    expect(readNameConstraints(intermediate)).toEqual(authority.bounds.limits);
   });
 
   test("excludes every address where none is permitted", () => {
@@ -53,12 +54,15 @@ describe("the intermediate", () => {
     expect(value.endsWith(`a130300a8708${"00".repeat(8)}30228720${"00".repeat(32)}`)).toBe(true);
   });
 
-  test("excludes nothing where both families have a range", () => {
+  test("permits no IPv4 address that a host can have where only IPv6 is permitted", () => {
+    const value = Buffer.from(encodeNameConstraints(parseLimits({ dns: ["a.test"], ip: ["fd00::/12"] }))).toString("hex");
+    expect(value.endsWith(`30228720fd00${"00".repeat(14)}fff0${"00".repeat(14)}300a8708${"ff".repeat(8)}`)).toBe(true);
+  });
+
+  test("permits exactly the ranges where both families have some", () => {
     const limits = parseLimits({ dns: ["a.test"], ip: ["10.0.0.0/9", "fd00::/12"] });
     const value = Buffer.from(encodeNameConstraints(limits)).toString("hex");
-    expect(value).not.toContain("a1");
-    expect(value).toContain("0a000000ff800000");
-    expect(value).toContain(`fd00${"00".repeat(14)}fff0${"00".repeat(14)}`);
+    expect(value.endsWith(`300a87080a000000ff80000030228720fd00${"00".repeat(14)}fff0${"00".repeat(14)}`)).toBe(true);
   });
 
   test("names its issuer's key and its own", () => {
@@ -215,6 +219,11 @@ describe("a CA that is not one of ours is refused", () => {
     ["that permits a public suffix", { nameConstraints: { ...constraints, permittedDns: ["a.test", "co.uk"] } }, "bad-limits"],
     ["that permits every name", { nameConstraints: { ...constraints, permittedDns: [""] } }, "bad-content"],
     ["that permits every address", { nameConstraints: { ...constraints, permittedIp: ["0.0.0.0/0.0.0.0"] } }, "bad-limits"],
+    [
+      "that permits IPv4 and leaves IPv6 open",
+      { nameConstraints: { permittedDns: ["a.test"], permittedIp: ["10.0.0.0/255.0.0.0"] } },
+      "unconstrained",
+    ],
     ["whose range has a mask with holes", { nameConstraints: { ...constraints, permittedIp: ["10.0.0.0/255.0.255.0"] } }, "unconstrained"],
     ["that is a leaf", { isCa: false, pathLength: undefined }, "not-an-authority"],
     ["that may sign further authorities", { pathLength: undefined }, "not-an-authority"],

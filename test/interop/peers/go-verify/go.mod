@@ -1,0 +1,3 @@
+module sallyport/verify
+
+go 1.24
