@@ -16,7 +16,7 @@ import { latin1 } from "../../src/wire/utf8.ts";
 import type { HandshakePolicy } from "./handshake.ts";
 import { LineLog } from "./line-log.ts";
 import { OptionError, parseOptions, type ServeOptions, USAGE } from "./options.ts";
-import { FolderError, Preopened } from "./preopened.ts";
+import { FolderError, Preopened } from "../../src/files/preopened.ts";
 import { serve } from "./server.ts";
 import { ServerIdentities } from "./server-identities.ts";
 import { Site } from "./site.ts";

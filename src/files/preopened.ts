@@ -1,9 +1,9 @@
 import { getDirectories } from "wasi:filesystem/preopens@0.2.12";
 import type { Descriptor, ErrorCode } from "wasi:filesystem/types@0.2.12";
-import { dropInOrder } from "../../src/bindings/drop.ts";
-import { attempt } from "../../src/bindings/errors.ts";
-import { u64 } from "../../src/bindings/integers.ts";
-import { wellFormed } from "../../src/bindings/text.ts";
+import { dropInOrder } from "../bindings/drop.ts";
+import { attempt } from "../bindings/errors.ts";
+import { u64 } from "../bindings/integers.ts";
+import { wellFormed } from "../bindings/text.ts";
 
 /** The longest file that is read at once, in bytes. */
 const MAX_FILE = 1024 * 1024;
