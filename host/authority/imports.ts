@@ -1,6 +1,7 @@
 import { printable } from "../../src/wire/printable.ts";
 import { formatIpAddress } from "../../src/wire/ip-address.ts";
 import type { IdentityClasses } from "../identity/identity-classes.ts";
+import type { PublicIdentity } from "../identity/public-identity.ts";
 import { WitError } from "../io/error.ts";
 import { type Ledger, Resource, Trap } from "../io/ledger.ts";
 import { HoldingLimit } from "../identity/holding.ts";
@@ -39,10 +40,32 @@ export interface AuthorityContext {
   record: (event: AuthorityEvent) => void;
 }
 
+/** The class of one instance, as the WIT has the resource `authority`. */
+export interface AuthorityImports {
+  Authority: {
+    names(): string[];
+    /** @throws {WitError<"not-found">} */
+    open(name: string): AuthorityHandle;
+  };
+}
+
+/** The WIT resource `authority`. */
+export interface AuthorityHandle extends Disposable {
+  chain(): PublicIdentity;
+  limits(): {
+    permittedDns: string[];
+    permittedIp: { address: Uint8Array; prefixLength: number }[];
+    longestLifetime: bigint;
+    notAfter: bigint;
+  };
+  /** @throws {WitError<IssueErrorCode>} */
+  issue(request: LeafRequest): ReturnType<IdentityClasses["PrivateIdentity"]["open"]>;
+}
+
 /**
  * The imports `sallyport:gateway/authorities` of one instance.
  */
-export function authorityImports(context: AuthorityContext) {
+export function authorityImports(context: AuthorityContext): AuthorityImports {
   const { ledger, identities, authorities, record } = context;
   const limit = new HoldingLimit(MAX_HELD);
 
