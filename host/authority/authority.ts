@@ -5,7 +5,8 @@ import type { DnsName } from "../../src/wire/server-name.ts";
 import { KeyPair } from "../identity/private-identity.ts";
 import { PublicChain } from "../identity/public-identity.ts";
 import { AuthorityError } from "./authority-error.ts";
-import { clock, type IssuingCa, makeCa, type NewCaOptions } from "./issuing-ca.ts";
+import { clock } from "./clock.ts";
+import type { IssuingCa, NewCaOptions } from "./issuing-ca.ts";
 import { type IssuingBounds, type LeafRequest, planLeaf } from "./leaf-plan.ts";
 import { LeafWriter } from "./leaf-writer.ts";
 import { Limits } from "./limits.ts";
@@ -75,6 +76,8 @@ export class Authority {
 
   /** An authority that lives in this process's memory and is gone with it. @throws {AuthorityError} as `from` */
   static async ephemeral(options: NewCaOptions & AuthorityOptions): Promise<Authority> {
+    // What is only needed where authorities are made is not loaded wherever components run.
+    const { makeCa } = await import("./issuing-ca.ts");
     const { ca } = await makeCa(options);
     return await Authority.from(ca, options);
   }

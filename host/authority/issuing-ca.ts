@@ -2,6 +2,7 @@ import { createPrivateKey, generateKeyPairSync, type KeyObject, sign, verify, X5
 import { type Certificate, keyUsageBit, readCertificate } from "../../src/wire/certificate.ts";
 import { WireError } from "../../src/wire/wire-error.ts";
 import { AuthorityError } from "./authority-error.ts";
+import { clock, dateOf } from "./clock.ts";
 import { BACKDATE } from "./leaf-plan.ts";
 import type { Limits } from "./limits.ts";
 import { loadWriter } from "./load-writer.ts";
@@ -125,22 +126,6 @@ export function parseKey(pkcs8: Uint8Array): KeyObject {
   } catch {
     throw new AuthorityError("bad-content", "the key file does not hold a PKCS#8 private key");
   }
-}
-
-/** Unix time in seconds. */
-export function clock(): bigint {
-  return BigInt(Math.floor(Date.now() / 1000));
-}
-
-/** A time for people, UTC. @param seconds Unix time */
-export function dateOf(seconds: bigint): string {
-  const time = new Date(Number(seconds) * 1000);
-  return Number.isNaN(time.getTime())
-    ? "an impossible date"
-    : time
-        .toISOString()
-        .replace(/:\d\d\.\d+Z$/, "Z")
-        .replace("T", " ");
 }
 
 function makeKey(): KeyObject {

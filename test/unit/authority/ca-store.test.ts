@@ -20,7 +20,7 @@ import { join } from "node:path";
 import { afterAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { Authority } from "../../../host/authority/authority.ts";
 import { CaStore } from "../../../host/authority/ca-store.ts";
-import { dateOf } from "../../../host/authority/issuing-ca.ts";
+import { dateOf } from "../../../host/authority/clock.ts";
 import { parseLimits } from "../../../host/authority/parse-limits.ts";
 import { readCertificate } from "../../../src/wire/certificate.ts";
 import { codeOf, dns } from "../../support/authority.ts";
