@@ -1,5 +1,5 @@
 import { X509Certificate } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { createReadStream } from "node:fs";
 import { decodeBase64url } from "../../../src/wire/base64url.ts";
 import { parsePem } from "../../../src/wire/pem.ts";
 import { WireError } from "../../../src/wire/wire-error.ts";
@@ -41,19 +41,27 @@ export function parseDuration(text: string): number {
   return seconds;
 }
 
-/** A token from the command line, or from standard input if it is `-`. */
-export function tokenFrom(operand: string): string {
-  if (operand !== "-") return operand;
-  return readInput("-").replace(/\r?\n$/, "");
+/** A token from the command line, or from standard input if it is `-`. @throws {CommandError} */
+export async function tokenFrom(operand: string): Promise<string> {
+  return operand === "-" ? (await readInput("-")).replace(/\r?\n$/, "") : operand;
 }
 
-/** The text of a file, or of standard input for `-`. @throws {CommandError} */
-export function readInput(path: string): string {
+/** The text of a file, or of standard input for `-`, of at most 4 MiB. @throws {CommandError} */
+export async function readInput(path: string): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  let length = 0;
   try {
-    return readFileSync(path === "-" ? 0 : path, "utf8");
+    // Not readFileSync: it fails where nothing has come yet.
+    for await (const chunk of path === "-" ? process.stdin : createReadStream(path)) {
+      chunks.push(chunk as Uint8Array);
+      length += (chunk as Uint8Array).length;
+      if (length > MAX_INPUT) throw new CommandError(exitCodes.data, `${path}: longer than ${MAX_INPUT} bytes`);
+    }
   } catch (cause) {
+    if (cause instanceof CommandError) throw cause;
     throw new CommandError(exitCodes.noInput, `cannot read ${path}: ${(cause as NodeJS.ErrnoException).code ?? "error"}`);
   }
+  return Buffer.concat(chunks).toString("utf8");
 }
 
 /**
@@ -68,7 +76,7 @@ export async function channelFrom(
   exporter: string | undefined,
 ): Promise<TokenChannel> {
   return {
-    certificateSha256: certificateFile === undefined ? undefined : await tokens.certificateSha256(leafOf(certificateFile)),
+    certificateSha256: certificateFile === undefined ? undefined : await tokens.certificateSha256(await leafOf(certificateFile)),
     tlsExporter: exporter === undefined ? undefined : exporterValue(exporter),
   };
 }
@@ -98,8 +106,8 @@ export function commandError(error: unknown, path?: string): unknown {
   return error;
 }
 
-function leafOf(path: string): Uint8Array {
-  const text = readInput(path);
+async function leafOf(path: string): Promise<Uint8Array> {
+  const text = await readInput(path);
   try {
     const leaf = parsePem(text).find((block) => block.label === "CERTIFICATE");
     if (leaf !== undefined) return new Uint8Array(new X509Certificate(leaf.bytes).raw);
@@ -126,3 +134,6 @@ const stateFileExitCodes = {
   /** EX_TEMPFAIL: trying again may help. */
   locked: 75,
 } as const;
+
+/** Bytes. */
+const MAX_INPUT = 4 * 1024 * 1024;

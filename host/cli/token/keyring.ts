@@ -36,13 +36,13 @@ export async function loadKeyring(verifier: TokenVerifier, path: string): Promis
 }
 
 async function addKey(args: string[]): Promise<number> {
-  const text = { type: "string" } as const;
-  const parsed = parseWith(args, { keyring: text, issuer: text, replace: { type: "boolean" } }, [
+  const parsed = parseWith(args, { keyring: { type: "string" }, issuer: { type: "string" }, replace: { type: "boolean" } }, [
     "KEY (a PEM file, - for standard input, or base64url)",
   ]);
   const path = required(parsed, "keyring");
   const source = parsed.operands[0]!;
-  const key = explained(() => parsePublicKey(/^[\w-]{43}$/.test(source) ? source : readInput(source), source));
+  const text = /^[\w-]{43}$/.test(source) ? source : await readInput(source);
+  const key = explained(() => parsePublicKey(text, source));
   const issuer = textOf(parsed, "issuer") ?? key.issuer ?? fingerprint(key.publicKey);
   return await changeKeyring(path, async (verifier) => {
     const known = (await verifier.export()).find((one) => one.issuer === issuer);
@@ -50,7 +50,7 @@ async function addKey(args: string[]): Promise<number> {
     if (known !== undefined && !same && parsed.flags["replace"] !== true)
       throw new CommandError(exitCodes.cannotCreate, `${path}: has another key of ${printable(issuer)}: give --replace if it is to go`);
     await trust(verifier, issuer, key.publicKey, source);
-    process.stdout.write(`${same ? "already there" : "added"}: ${printable(issuer)}\n`);
+    return `${same ? "already there" : "added"}: ${printable(issuer)}`;
   });
 }
 
@@ -59,7 +59,7 @@ async function removeKey(args: string[]): Promise<number> {
   const [path, issuer] = [required(parsed, "keyring"), required(parsed, "issuer")];
   return await changeKeyring(path, async (verifier) => {
     if (!(await verifier.untrust(issuer))) throw new CommandError(exitCodes.data, `${path}: has no key of ${printable(issuer)}`);
-    process.stdout.write(`removed: ${printable(issuer)}\n`);
+    return `removed: ${printable(issuer)}`;
   });
 }
 
@@ -78,19 +78,25 @@ async function showKeys(args: string[], action: "list" | "export"): Promise<numb
   });
 }
 
-/** Change the file through a verifier that holds what it says: what is written is what a verifier would export. */
-async function changeKeyring(path: string, change: (verifier: TokenVerifier) => Promise<void>): Promise<number> {
+/**
+ * Change the file through a verifier that holds what it says: what is written is what a verifier would export.
+ *
+ * @param change returns what is printed once that is on the disk
+ */
+async function changeKeyring(path: string, change: (verifier: TokenVerifier) => Promise<string>): Promise<number> {
   return await withTokens({}, async (tokens) => {
+    let done = "";
     try {
       await updateStateFile(path, async (before) => {
         const verifier = await tokens.createVerifier("");
         if (before !== undefined) await trustAll(verifier, before, path);
-        await change(verifier);
+        done = await change(verifier);
         return formatKeyring(await verifier.export());
       });
     } catch (error) {
       throw commandError(error);
     }
+    process.stdout.write(`${done}\n`);
     return exitCodes.ok;
   });
 }

@@ -14,7 +14,7 @@ export async function verify(args: string[]): Promise<number> {
   const flags = { keyring: text, revocations: text, aud: text, cert: text, "tls-exporter": text, "require-tls-exporter": flag, json: flag };
   const parsed = parseWith(args, flags, ["TOKEN (or - for standard input)"]);
   const [keyring, audience] = [required(parsed, "keyring"), required(parsed, "aud")];
-  const token = tokenFrom(parsed.operands[0]!);
+  const token = await tokenFrom(parsed.operands[0]!);
   return await withTokens({}, async (tokens) => {
     const verifier = await tokens.createVerifier(audience);
     await loadKeyring(verifier, keyring);
@@ -35,7 +35,7 @@ export async function verify(args: string[]): Promise<number> {
 /** `sallyport token inspect` */
 export async function inspect(args: string[]): Promise<number> {
   const parsed = parseWith(args, { json: { type: "boolean" } }, ["TOKEN (or - for standard input)"]);
-  const token = tokenFrom(parsed.operands[0]!);
+  const token = await tokenFrom(parsed.operands[0]!);
   return await withTokens({}, async (tokens) => {
     try {
       const claims = await tokens.inspect(token);
