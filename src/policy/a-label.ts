@@ -42,7 +42,8 @@ function decodes(deltas: string, basicCount: number): boolean {
     bias = adapted(index - start, count, start === 0);
     point += Math.floor(index / count);
     index = (index % count) + 1;
-    if (point > 0x10_ffff || (point >= 0xd800 && point <= 0xdfff)) return false;
+    // Control characters, surrogates, and what is no character at all.
+    if (point < 0xa0 || point > 0x10_ffff || (point >= 0xd800 && point <= 0xdfff)) return false;
   }
   return true;
 }

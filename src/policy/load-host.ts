@@ -45,7 +45,7 @@ function checkMembers(entry: HostEntry, place: string, faults: Faults): void {
   }
   if (mode === "front" && entry.front === undefined) faults.add(`${place}.front`, "is missing: mode front needs it");
   if (mode !== "front" && entry.front !== undefined) faults.add(`${place}.front`, `has no meaning in mode ${mode}: front reads it`);
-  if (entry.requests !== undefined && entry.alpn?.includes("h2"))
+  if (terminates && entry.requests !== undefined && entry.alpn?.includes("h2"))
     faults.add(`${place}.alpn`, "h2 is not offered to hosts with rules for requests: leave it out");
 }
 

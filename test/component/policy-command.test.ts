@@ -1,0 +1,96 @@
+import { execFile } from "node:child_process";
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { policies } from "../support/decision-table.ts";
+
+const program = fileURLToPath(new URL("../../host/cli/bin.mjs", import.meta.url));
+let folder: string;
+let good: string;
+
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), "sallyport-policy-"));
+  good = write("good.json", JSON.stringify(policies.closed));
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+describe("sallyport policy", () => {
+  it("accepts a file, and says for programs what it needs", async () => {
+    expect(await policy("check", good)).toEqual({ code: 0, stdout: `${good}: accepted\n`, stderr: "" });
+    const { stdout } = await policy("check", "--json", good);
+    expect(JSON.parse(stdout)).toMatchObject({ accepted: true, settings: { secrets: ["gh", "s"], identities: ["ci"] } });
+  });
+
+  it("names every fault with its place", async () => {
+    const bad = write("bad.json", '{"version":1,"hosts":[{"match":["*"],"mode":"deny"}],"dney":[]}');
+    const { code, stderr } = await policy("check", bad);
+    expect(code).toBe(65);
+    expect(stderr).toContain("  $.dney: unknown");
+    expect(stderr).toContain("  $.hosts[0].match[0]: * alone is no pattern");
+    const json = await policy("check", "--json", bad);
+    expect(json.code).toBe(65);
+    expect(JSON.parse(json.stdout)).toMatchObject({ accepted: false, faults: [{ path: "$.dney" }, { path: "$.hosts[0].match[0]" }] });
+  });
+
+  it("explains what is let through with 0 and what is denied with 1", async () => {
+    const allowed = await policy("explain", good, "api.example.com", "POST", "/push");
+    expect(allowed.code).toBe(0);
+    expect(allowed.stdout).toMatch(/^api\.example\.com:443: intercept \(host-listed, by api\)$/m);
+    expect(allowed.stdout).toContain("POST /push: allow (rule, by push)");
+    const denied = await policy("explain", good, "api.example.com:8443", "GET", "/files/%2e%2e/admin");
+    expect(denied.code).toBe(1);
+    expect(denied.stdout).toContain("deny (rule, by no-admin)");
+    expect((await policy("explain", good, "[fd00:ec2::254]:80")).stdout).toContain("deny (metadata-service, by built-in:metadata)");
+    expect((await policy("explain", good, "ops.example.com", "--group", "ops")).stdout).toContain("tunnel (host-listed, by ops)");
+  });
+
+  it("explains for programs", async () => {
+    const { stdout } = await policy("explain", "--json", good, "pinned.example.com");
+    const { connection } = JSON.parse(stdout) as { connection: object };
+    expect(connection).toMatchObject({ tag: "intercept", val: { upstream: { pins: ["00".repeat(32)] } } });
+  });
+
+  it("prints the schema that is published", async () => {
+    const { stdout } = await policy("schema");
+    const published = readFileSync(new URL("../../docs/policy.schema.json", import.meta.url), "utf8");
+    expect(JSON.parse(stdout)).toEqual(JSON.parse(published));
+  });
+
+  it("does not read what others can write", async () => {
+    const open = write("open.json", '{"version":1}');
+    chmodSync(open, 0o666);
+    const { code, stderr } = await policy("explain", open, "a.example");
+    expect(code).toBe(66);
+    expect(stderr).toContain("others than its owner can write to this policy");
+  });
+
+  it.each([
+    [["check"]],
+    [["check", "a", "b"]],
+    [["check", "a", "--group", "x"]],
+    [["explain", "a"]],
+    [["explain", "a", "b", "GET"]],
+    [["explain", "a", "b:99999"]],
+    [["schema", "a"]],
+    [["chekc", "a"]],
+    [[]],
+  ])("refuses the command line %j", async (args) => {
+    expect((await policy(...args)).code).toBe(64);
+  });
+});
+
+function write(name: string, text: string): string {
+  const path = join(folder, name);
+  writeFileSync(path, text, { mode: 0o600 });
+  return path;
+}
+
+function policy(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+  return new Promise((resolve) => {
+    execFile(process.execPath, [program, "policy", ...args], (error, stdout, stderr) => {
+      resolve({ code: error === null ? 0 : Number(error.code), stdout, stderr });
+    });
+  });
+}
