@@ -246,8 +246,9 @@ describe("keyring", () => {
   });
 
   test("replaces another key only when that is asked for", async () => {
+    await token(["keygen", "--out", "third.key"]);
     writeFileSync(at("three.json"), read("ring.json"));
-    const add = ["keyring", "add", "new.key.pub", "--issuer", "ops-1", "--keyring", "three.json"];
+    const add = ["keyring", "add", "third.key.pub", "--issuer", "ops-1", "--keyring", "three.json"];
     expect((await token(add)).code).toBe(73);
     expect(read("three.json")).toBe(read("ring.json"));
     expect((await token([...add, "--replace"])).code).toBe(0);
