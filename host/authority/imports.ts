@@ -153,7 +153,10 @@ export function authorityImports(context: AuthorityContext): AuthorityImports {
 
 /** A name of the guest's for people: in ASCII alone, since a letter of another script can pass for one of a permitted name. */
 function shown(name: RequestedName): string {
-  if (name.tag === "dns") return printable(name.val.slice(0, MAX_SHOWN)).replaceAll(/[^ -~]/gu, escaped);
+  if (name.tag === "dns")
+    return printable(name.val.slice(0, MAX_SHOWN))
+      .replaceAll(/[^ -~]/gu, escaped)
+      .slice(0, MAX_SHOWN);
   const isAddress = name.val.length === 4 || name.val.length === 16;
   return isAddress ? formatIpAddress(name.val) : `${name.val.length} bytes`;
 }

@@ -142,6 +142,7 @@ function limitsOf(parsed: ParsedArguments, isQuestion = false): Limits | undefin
     if (parsed.flags["private-suffixes"] !== undefined) throw new UsageError("--private-suffixes goes with --permit");
     return undefined;
   }
+  if (dns.length === 0) throw new UsageError("--permit-ip goes with --permit");
   return parseLimits({ dns, ip, allowPrivateSuffixes: isQuestion || parsed.flags["private-suffixes"] === true });
 }
 

@@ -120,6 +120,8 @@ describe("sallyport ca refuses", () => {
     [[], "which of init"],
     [["inti"], "did you mean init?"],
     [["init"], "--permit"],
+    [["init", "--permit-ip", "10.0.0.0/8"], "goes with --permit"],
+    [["check", "--permit-ip", "10.0.0.0/8"], "goes with --permit"],
     [["init", "--permit", "com"], "single label"],
     [["init", "--permit", "co.uk"], "public suffix"],
     [["init", "--permit", "github.io"], "--private-suffixes"],
