@@ -1,5 +1,5 @@
 import type * as wit from "sallyport:policy/decisions@0.1.0";
-import { numberOfU32, optional, wellFormed } from "../bindings/index.ts";
+import { numberOfU32, optional } from "../bindings/index.ts";
 import type { ClientHelloRequest, ConnectionDecision, ConnectRequest, HttpRequest, RequestDecision, Route } from "../policy/index.ts";
 import { type Because, type Front, hostText } from "../policy/index.ts";
 
@@ -69,7 +69,7 @@ export function requestDecisionValue(decision: RequestDecision): wit.RequestDeci
 
 /** As `because`. */
 export function becauseValue({ rule, reason }: Because): wit.Because {
-  return { rule: wellFormed(rule), reason };
+  return { rule, reason };
 }
 
 function requestedName(value: wit.RequestedName): ClientHelloRequest["serverName"] {

@@ -72,7 +72,7 @@ export type RequestDecision =
 
 /** Decide on a CONNECT, before a name is looked up. Never throws: what cannot be understood is denied. */
 export function decideConnect(policy: Policy, request: ConnectRequest): ConnectionDecision {
-  return asDecision(policy, routeOf(policy, parseHost(request.host), request.port, request.groups));
+  return asDecision(policy, route(policy, request.host, request.port, request.groups));
 }
 
 /**
@@ -82,8 +82,7 @@ export function decideConnect(policy: Policy, request: ConnectRequest): Connecti
 export function decideClientHello(policy: Policy, request: ClientHelloRequest): ConnectionDecision {
   const { serverName, target, groups } = request;
   if (serverName.tag === "invalid") return deny(builtIn.hello, "invalid-server-name");
-  const asked = target === undefined ? undefined : parseHost(target.host);
-  const connected = asked === undefined ? undefined : routeOf(policy, asked, target!.port, groups);
+  const connected = target === undefined ? undefined : route(policy, target.host, target.port, groups);
   if (connected?.tag === "refused") return asDecision(policy, connected);
   if (connected?.entry?.mode === "tunnel" && connected.entry.opaque) return asDecision(policy, connected);
   if (serverName.tag === "none") {
@@ -91,7 +90,7 @@ export function decideClientHello(policy: Policy, request: ClientHelloRequest): 
     if (connected === undefined || connected.host.tag === "dns") return deny(builtIn.hello, "no-server-name");
     return request.ech ? deny(echRule(policy, connected), "encrypted-client-hello") : asDecision(policy, connected);
   }
-  const named = routeOf(policy, parseHost(serverName.name), target?.port ?? request.port, groups);
+  const named = route(policy, serverName.name, target?.port ?? request.port, groups);
   if (named.tag === "refused") return asDecision(policy, named);
   if (request.ech && (named.entry?.ech ?? policy.ech) === "deny") return deny(echRule(policy, named), "encrypted-client-hello");
   if (connected !== undefined && !mayDiffer(policy, connected, named)) {
@@ -102,7 +101,7 @@ export function decideClientHello(policy: Policy, request: ClientHelloRequest): 
 
 /** Decide on a request. Never throws. */
 export function decideRequest(policy: Policy, request: HttpRequest): RequestDecision {
-  const routed = routeOf(policy, parseHost(request.host), request.port, request.groups);
+  const routed = route(policy, request.host, request.port, request.groups);
   const decision = asDecision(policy, routed, request.secure);
   if (routed.tag === "refused" || decision.tag === "deny") return { tag: "deny", because: decision.because };
   if (!isForHost(request, routed.host)) return deny(builtIn.requests, "host-mismatch");
@@ -131,6 +130,10 @@ function decideByRules(entry: HostPolicy | undefined, request: HttpRequest, rule
   return { tag: "allow", because: { rule: verdict.id, reason }, edits };
 }
 
+function route(policy: Policy, host: string, port: number, groups: readonly string[]): Routed {
+  return policy.routes.route(host, port, groups, () => routeOf(policy, parseHost(host), port, groups));
+}
+
 /** What a route means for the connection. */
 function asDecision(policy: Policy, routed: Routed, secure = true): ConnectionDecision {
   if (routed.tag === "refused") return { tag: "deny", because: routed.because };
@@ -139,14 +142,10 @@ function asDecision(policy: Policy, routed: Routed, secure = true): ConnectionDe
   if (mode === "deny") return { tag: "deny", because };
   if (mode === "tunnel") return { tag: "tunnel", because, host, opaque: entry?.opaque ?? false };
   if (secure && !routed.mayIssue) return deny(builtIn.constraints, "not-permitted-to-issue");
-  const route: Route = {
-    because,
-    host,
-    inspect: entry?.requests !== undefined,
-    upstream: entry?.upstream ?? defaultUpstream,
-  };
-  if (mode === "intercept") return { tag: "intercept", ...route };
-  return { tag: "front", front: entry!.front!, ...route };
+  const inspect = entry?.requests !== undefined;
+  const upstream = entry?.upstream ?? defaultUpstream;
+  if (mode === "intercept") return { tag: "intercept", because, host, inspect, upstream };
+  return { tag: "front", front: entry!.front!, because, host, inspect, upstream };
 }
 
 /**
@@ -169,9 +168,12 @@ function echRule(policy: Policy, routed: Allowed): string {
 
 /** Whether the Host field names the server that the connection is to. */
 function isForHost(request: HttpRequest, host: Host): boolean {
-  if (request.authority === undefined) return false;
+  const { authority } = request;
+  if (authority === undefined) return false;
+  // As most clients write it.
+  if (host.tag === "dns" && authority === host.name) return true;
   try {
-    const { host: name, port } = parseAuthority(request.authority);
+    const { host: name, port } = parseAuthority(authority);
     const named = parseHost(name);
     if (named.tag === "invalid" || hostText(named) !== hostText(host)) return false;
     // Without a port it is the scheme's own, but a client in an intercepted connection may leave out any.

@@ -53,10 +53,12 @@ export interface EndpointVerdict {
  */
 export function applyEndpointRules(rules: EndpointRules, method: string, path: RequestPath): EndpointVerdict {
   let allowed: EndpointRule | undefined;
+  let loose: LooseRequest | undefined;
   for (const rule of rules.rules) {
-    if (!ruleMatches(rule, method, path)) continue;
-    if (rule.action === "deny") return { action: "deny", id: rule.id, rule };
-    allowed ??= rule;
+    if (rule.action === "deny") {
+      loose ??= looseRequest(method, path);
+      if (denies(rule, loose)) return { action: "deny", id: rule.id, rule };
+    } else if (allowed === undefined && allows(rule, method, path)) allowed = rule;
   }
   if (allowed !== undefined) return { action: "allow", id: allowed.id, rule: allowed };
   return { action: rules.otherwise, id: rules.otherwiseId, rule: undefined };
@@ -75,14 +77,26 @@ export function joinEdits(first: Edits, second: Edits | undefined): Edits {
 
 export const noEdits: Edits = { remove: [], set: [], secrets: [] };
 
-function ruleMatches(rule: EndpointRule, method: string, path: RequestPath): boolean {
-  const anyCase = rule.action === "deny";
-  const { methods } = rule;
-  const wanted = anyCase ? method.toUpperCase() : method;
-  if (methods !== "any" && !methods.some((name) => (anyCase ? name.toUpperCase() : name) === wanted)) return false;
-  if (rule.paths.some((pattern) => pathMatches(pattern, path.segments, anyCase))) return true;
-  if (!anyCase || !path.text.includes(";")) return false;
-  // Some servers cut path parameters off before they look a path up.
-  const cut = path.segments.map((segment) => segment.split(";", 1)[0]!).filter((segment) => segment !== "");
-  return rule.paths.some((pattern) => pathMatches(pattern, cut, anyCase));
+function allows({ methods, paths }: EndpointRule, method: string, path: RequestPath): boolean {
+  if (methods !== "any" && !methods.includes(method)) return false;
+  return paths.some(({ parts }) => pathMatches(parts, path.segments));
+}
+
+/** A request as a server might take it that is not strict. */
+interface LooseRequest {
+  readonly method: string;
+  /** Each in lower case: as it is, and without path parameters, which some servers cut off before they look a path up. */
+  readonly paths: readonly (readonly string[])[];
+}
+
+function looseRequest(method: string, path: RequestPath): LooseRequest {
+  const folded = path.segments.map((segment) => segment.toLowerCase());
+  const paths = [folded];
+  if (path.text.includes(";")) paths.push(folded.map((segment) => segment.split(";", 1)[0]!).filter((segment) => segment !== ""));
+  return { method: method.toUpperCase(), paths };
+}
+
+function denies({ methods, paths }: EndpointRule, request: LooseRequest): boolean {
+  if (methods !== "any" && !methods.some((name) => name.toUpperCase() === request.method)) return false;
+  return paths.some(({ folded }) => request.paths.some((segments) => pathMatches(folded, segments)));
 }

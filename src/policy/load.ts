@@ -5,6 +5,7 @@ import { permitsName, permitsRange } from "./permitted.ts";
 import { hostPolicy } from "./load-host.ts";
 import type { HostPolicy, Permitted, Policy, Settings } from "./policy.ts";
 import { Faults, PolicyError } from "./policy-error.ts";
+import { RouteCache } from "./route-cache.ts";
 import { type PolicyFile, policyFile } from "./policy-file.ts";
 
 /**
@@ -34,6 +35,7 @@ export function loadPolicy(text: string): Policy {
     ech: file.ech,
     permitted,
     settings: settingsOf(file),
+    routes: new RouteCache(),
   };
 }
 

@@ -1,6 +1,8 @@
 /** A pattern for paths, in parts. */
 export interface PathPattern {
   readonly parts: readonly PathPart[];
+  /** The same in lower case. */
+  readonly folded: readonly PathPart[];
   /** As it stands in the policy. */
   readonly text: string;
 }
@@ -31,16 +33,14 @@ export function parsePathPattern(text: string): PathPattern {
     throw refused("a path pattern is written decoded, without query: no % ? # \\ and control characters");
   const segments = text.replace(/\/$/, "").split("/").slice(1);
   if (segments.length > MAX_PARTS) throw refused(`a path pattern has at most ${MAX_PARTS} segments`);
-  return { parts: segments.map(partOf), text };
+  return { parts: segments.map(partOf), folded: segments.map((segment) => partOf(segment.toLowerCase())), text };
 }
 
 /**
- * Whether the pattern matches these segments, all of them.
- *
- * @param anyCase letters outside and inside ASCII are compared without case
+ * Whether these parts of a pattern match these segments, all of them. To compare without case, hand over the parts and the
+ * segments in lower case.
  */
-export function pathMatches(pattern: PathPattern, segments: readonly string[], anyCase: boolean): boolean {
-  const { parts } = pattern;
+export function pathMatches(parts: readonly PathPart[], segments: readonly string[]): boolean {
   let part = 0;
   let segment = 0;
   // Where to go on from when the latest `**` has to take one segment more. Only the latest ever has to.
@@ -51,7 +51,7 @@ export function pathMatches(pattern: PathPattern, segments: readonly string[], a
     if (here?.tag === "any") {
       retryPart = ++part;
       retrySegment = segment;
-    } else if (here !== undefined && partMatches(here, segments[segment]!, anyCase)) {
+    } else if (here !== undefined && partMatches(here, segments[segment]!)) {
       part++;
       segment++;
     } else if (retryPart !== -1) {
@@ -72,13 +72,11 @@ function partOf(segment: string): PathPart {
   return { tag: "wild", head: head!, tail };
 }
 
-function partMatches(part: PathPart, segment: string, anyCase: boolean): boolean {
-  const fold = (text: string) => (anyCase ? text.toLowerCase() : text);
-  const actual = fold(segment);
-  if (part.tag === "text") return fold(part.text) === actual;
+function partMatches(part: PathPart, segment: string): boolean {
+  if (part.tag === "text") return part.text === segment;
   if (part.tag === "any") return true;
-  const [head, tail] = [fold(part.head), fold(part.tail)];
-  return actual.length >= head.length + tail.length && actual.startsWith(head) && actual.endsWith(tail);
+  const { head, tail } = part;
+  return segment.length >= head.length + tail.length && segment.startsWith(head) && segment.endsWith(tail);
 }
 
 function refused(message: string): PathPatternError {

@@ -2,6 +2,7 @@ import type { IpPrefix } from "../wire/ip-address.ts";
 import type { Edits, EndpointRules } from "./endpoint-rules.ts";
 import type { Host } from "./host-name.ts";
 import type { HostRules } from "./match.ts";
+import type { RouteCache } from "./route-cache.ts";
 
 /** A policy that was checked as a whole: every name in it refers to something, and no rule contradicts another. */
 export interface Policy {
@@ -17,6 +18,8 @@ export interface Policy {
   /** What certificates may be issued for. */
   readonly permitted: Permitted;
   readonly settings: Settings;
+  /** What was found for hosts of late. */
+  readonly routes: RouteCache;
 }
 
 /** What is settled for the hosts of one entry. */

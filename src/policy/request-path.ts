@@ -40,13 +40,21 @@ export type PathFault =
  */
 export function requestPath(target: string): RequestPath | { readonly tag: "invalid"; readonly fault: PathFault } {
   if (target.length > MAX_PATH) return invalid("path-too-long");
-  const raw = target.split("?", 1)[0]!;
+  const end = target.indexOf("?");
+  const raw = end === -1 ? target : target.slice(0, end);
+  // Most paths have nothing to normalise, and one pattern says so.
+  if (PLAIN.test(target)) return plain(raw);
   if (!raw.startsWith("/")) return invalid("no-path");
   if (!/^[\x21-\x7e]*$/.test(target) || target.includes("#")) return invalid("path-character");
   const decoded = raw.includes("%") ? decodeOnce(raw) : raw;
   if (typeof decoded !== "string") return decoded;
   if (decoded.includes("\\")) return invalid("hidden-separator");
   return resolved(decoded);
+}
+
+function plain(path: string): ReturnType<typeof requestPath> {
+  const segments = path.slice(1).split("/");
+  return segments.length > MAX_SEGMENTS ? invalid("path-too-long") : { tag: "path", segments, text: path };
 }
 
 /** Cut at slashes, dots resolved. */
@@ -83,6 +91,9 @@ function decodeOnce(raw: string): string | ReturnType<typeof invalid> {
 function invalid(fault: PathFault): { readonly tag: "invalid"; readonly fault: PathFault } {
   return { tag: "invalid", fault };
 }
+
+/** Segments that are not empty, do not begin with a dot and hold nothing that is encoded or cut off; and any query. */
+const PLAIN = /^(?:\/[A-Za-z0-9!$&'()*+,:=@_~-][A-Za-z0-9!$&'()*+,.:=@_~-]*)+(?:\?[\x21\x22\x24-\x7e]*)?$/;
 
 const MAX_PATH = 0x4000;
 const MAX_SEGMENTS = 256;
