@@ -19,7 +19,7 @@ export interface CachedComponent {
 }
 
 /** Raised by one whenever what this host makes of the same component changes. */
-const FORMAT = 2;
+const FORMAT = 3;
 
 const MANIFEST = "manifest.json";
 

@@ -47,7 +47,7 @@ export async function transpile(component: Uint8Array): Promise<TranspiledCompon
     else throw new TranspileError(`jco-transpile wrote a file that this host does not expect: ${JSON.stringify(name)}`);
   }
   if (script === undefined) throw new TranspileError(`jco-transpile wrote no ${SCRIPT_NAME}`);
-  return { script: withoutDebugging(script), modules, imports };
+  return { script: withTraps(withoutDebugging(script)), modules, imports };
 }
 
 /** The version of the transpiler, read without loading it. */
@@ -82,6 +82,16 @@ function withoutDebugging(script: string): string {
   if (without === script || without.includes("JCO_DEBUG"))
     throw new TranspileError("jco-transpile's debug switch was not found where it was in the version this host was written for");
   return without;
+}
+
+/**
+ * Where a host's asynchronous import without a `result` fails, the generated code returns a promise that nothing settles: the
+ * guest would wait for ever in place of a trap. Throwing instead unwinds it.
+ */
+function withTraps(script: string): string {
+  const failed =
+    /(\[Instruction::CallInterface\] error during async call'(?:(?!completionPromise)[^])*?task\.exit\(\);\s*)return task\.completionPromise\(\);/g;
+  return script.replaceAll(failed, "$1throw err;");
 }
 
 function firstLine(cause: unknown): string {

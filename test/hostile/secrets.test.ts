@@ -100,10 +100,14 @@ describe("the key of a granted identity", () => {
   });
 
   it("would have been found there: a guest that brings a key of its own has it", async () => {
-    const stdin = Readable.from([Buffer.from(pki.leaf.keyPem + pki.chainPem)]);
-    const { said, memory } = await memoryAfter(["handshake with a key of its own"], { tls, stdin });
-    expect(said).toBe("shaken hands\n");
-    expect(found(formsOf(pki.leaf), memory)).toEqual(["a line of PEM", "another line of PEM"]);
+    const bring = async (form: string, bytes: Uint8Array | string) => {
+      const stdin = Readable.from([Buffer.from(bytes)]);
+      const { said, memory } = await memoryAfter(["handshake with a key of its own", form], { tls, stdin });
+      expect(said).toBe("shaken hands\n");
+      return found(formsOf(pki.leaf), memory);
+    };
+    expect(await bring("pem", pki.leaf.keyPem + pki.chainPem)).toEqual(["a line of PEM", "another line of PEM"]);
+    expect(await bring("der", pki.leaf.keyDer)).toEqual(["PKCS#8 DER", "the scalar", "half of the scalar"]);
   });
 
   it("opens by no other name", async () => {

@@ -1,12 +1,9 @@
-import { subscribeDuration } from "wasi:clocks/monotonic-clock@0.2.12";
 import type { InputStream, OutputStream } from "wasi:io/streams@0.2.12";
-import { instanceNetwork } from "wasi:sockets/instance-network@0.2.12";
-import type { TcpSocket } from "wasi:sockets/tcp@0.2.12";
-import { createTcpSocket } from "wasi:sockets/tcp-create-socket@0.2.12";
 import { relay, type Relayer } from "sallyport:tls/forward@0.1.0";
 import { u64 } from "../../../src/bindings/integers.ts";
 import { isErrorValue } from "../../../src/bindings/errors.ts";
 import type { Cleanup, Setting } from "./program.ts";
+import { dial, type Duplex } from "./tcp.ts";
 
 /** The network's side of one end of a connection. */
 export interface PublicStreams {
@@ -66,11 +63,6 @@ export function link(setting: Setting, client: PublicStreams, server: PublicStre
 
 /** Makes the established connection that another one goes through. */
 export type Nest = () => { client: Duplex; server: Duplex; pump(): void };
-
-export interface Duplex {
-  input: InputStream;
-  output: OutputStream;
-}
 
 /** Moves bytes from a source to a sink, in the guest, and passes ends on. */
 export class Hose {
@@ -139,12 +131,6 @@ export class Hose {
   }
 }
 
-/** Let the host have some turns. */
-export function rest(milliseconds = 1): void {
-  using timer = subscribeDuration(u64(milliseconds * 1_000_000));
-  timer.block();
-}
-
 const MAX = 65_536;
 
 function hoses(cleanup: Cleanup, toServer: Hose[], toClient: Hose[]): Link {
@@ -160,23 +146,6 @@ function hoses(cleanup: Cleanup, toServer: Hose[], toClient: Hose[]): Link {
 /** Two connections to the peer, which joins them. */
 function dialTwice(setting: Setting, cleanup: Cleanup): [Duplex, Duplex] {
   return [dial(setting.peer, cleanup), dial(setting.peer, cleanup)];
-}
-
-/** Connect to `address:port`, IPv4. */
-export function dial(peer: string, cleanup: Cleanup): Duplex & { socket: TcpSocket } {
-  const [host = "", port] = peer.split(":");
-  const [a = 0, b = 0, c = 0, d = 0] = host.split(".").map(Number);
-  using network = instanceNetwork();
-  const socket = createTcpSocket("ipv4");
-  // Its streams are its children: what holds them is released before this.
-  cleanup(() => socket[Symbol.dispose]());
-  socket.startConnect(network, { tag: "ipv4", val: { port: Number(port), address: [a, b, c, d] } });
-  {
-    using ready = socket.subscribe();
-    ready.block();
-  }
-  const [input, output] = socket.finishConnect();
-  return { socket, input, output };
 }
 
 function orOver<T>(call: () => T): T | "over" {

@@ -13,7 +13,8 @@ import { now } from "wasi:clocks/monotonic-clock@0.2.12";
 import { isErrorValue } from "../../../src/bindings/errors.ts";
 import { numberOfU64, u64 } from "../../../src/bindings/integers.ts";
 import { bytesOf, errorText, outcomeText, textOf } from "./expect.ts";
-import { type Link, link, rest } from "./link.ts";
+import { type Link, link } from "./link.ts";
+import { rest } from "./tcp.ts";
 import type { Cleanup, Setting } from "./program.ts";
 
 export const TLS12 = 0x0303;

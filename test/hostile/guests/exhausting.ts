@@ -4,7 +4,7 @@ import { Client, Server } from "sallyport:tls/connection@0.1.0";
 import { PrivateIdentity, TrustAnchors } from "sallyport:tls/identities@0.1.0";
 import { u64 } from "../../../src/bindings/integers.ts";
 import { errorOf } from "../../conformance/guests/expect.ts";
-import { rest } from "../../conformance/guests/link.ts";
+import { rest } from "../../conformance/guests/tcp.ts";
 import type { Attack } from "./attack.ts";
 
 /** Takes all of something. */

@@ -6,7 +6,7 @@ import { getStdin } from "wasi:cli/stdin@0.2.12";
 import { getDirectories } from "wasi:filesystem/preopens@0.2.12";
 import { isErrorValue } from "../../../src/bindings/errors.ts";
 import { u64 } from "../../../src/bindings/integers.ts";
-import { errorOf, textOf } from "../../conformance/guests/expect.ts";
+import { errorOf } from "../../conformance/guests/expect.ts";
 import { Pair } from "../../conformance/guests/pair.ts";
 import type { Attack } from "./attack.ts";
 
@@ -111,18 +111,23 @@ export const keys: Record<string, Attack> = {
   /** A handshake with a granted identity in both roles, and nothing else. */
   handshake: (_, say) => handshakes("server", say),
 
-  /** The same with a key that it brings: PEM on standard input. */
-  "handshake with a key of its own"(_, say) {
+  /** The same with a key that it brings on standard input: PEM with the chain, or PKCS#8 DER. */
+  "handshake with a key of its own"([form], say) {
     using stdin = getStdin();
-    let pem = "";
+    const parts: number[] = [];
     for (;;) {
       const chunk = errorFree(() => stdin.blockingRead(u64(65_536)));
       if (chunk === undefined) break;
-      pem += textOf(chunk);
+      parts.push(...chunk);
     }
-    const bytes = Uint8Array.from(pem, (character) => character.charCodeAt(0));
-    const identity = PrivateIdentity.parsePem(bytes, undefined);
-    handshakes("", say, identity);
+    const bytes = Uint8Array.from(parts);
+    using granted = PrivateIdentity.open("server");
+    using chain = granted.publicIdentity();
+    handshakes(
+      "",
+      say,
+      form === "pem" ? PrivateIdentity.parsePem(bytes, undefined) : PrivateIdentity.parse(bytes, chain.exportX509Chain()),
+    );
   },
 };
 

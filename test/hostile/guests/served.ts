@@ -2,7 +2,7 @@ import { instanceNetwork } from "wasi:sockets/instance-network@0.2.12";
 import { createTcpSocket } from "wasi:sockets/tcp-create-socket@0.2.12";
 import { u64 } from "../../../src/bindings/integers.ts";
 import { bytesOf } from "../../conformance/guests/expect.ts";
-import { dial, rest } from "../../conformance/guests/link.ts";
+import { dial, rest } from "../../conformance/guests/tcp.ts";
 import { Pair } from "../../conformance/guests/pair.ts";
 import type { Attack } from "./attack.ts";
 

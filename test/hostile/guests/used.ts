@@ -2,7 +2,7 @@ import { type Client, ClientSuspension, Server, ServerSuspension } from "sallypo
 import { PrivateIdentity, TrustAnchors } from "sallyport:tls/identities@0.1.0";
 import { forward, relay } from "sallyport:tls/forward@0.1.0";
 import { u64 } from "../../../src/bindings/integers.ts";
-import { rest } from "../../conformance/guests/link.ts";
+import { rest } from "../../conformance/guests/tcp.ts";
 import { makeClient, makeServer, Pair } from "../../conformance/guests/pair.ts";
 import type { Attack } from "./attack.ts";
 

@@ -1,6 +1,6 @@
 import { ClientSuspension } from "sallyport:tls/connection@0.1.0";
 import { bytesOf, equal, errorOf, oneOf, refuses, that } from "../expect.ts";
-import { rest } from "../link.ts";
+import { rest } from "../tcp.ts";
 import { type AnyEnd, Pair, TLS12, TLS13 } from "../pair.ts";
 import type { Case, Transport } from "../program.ts";
 

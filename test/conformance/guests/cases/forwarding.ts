@@ -3,7 +3,7 @@ import type { InputStream, OutputStream } from "wasi:io/streams@0.2.12";
 import { isErrorValue } from "../../../../src/bindings/errors.ts";
 import { numberOfU64, u64 } from "../../../../src/bindings/integers.ts";
 import { bytesOf, equal, errorOf, errorText, oneOf, outcomeText, refuses, textOf, that } from "../expect.ts";
-import { rest } from "../link.ts";
+import { rest } from "../tcp.ts";
 import { type AnyEnd, Pair } from "../pair.ts";
 import type { Case, Cleanup, Setting, Transport } from "../program.ts";
 

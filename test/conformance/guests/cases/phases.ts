@@ -1,7 +1,7 @@
 import { Client, ClientSuspension, Server, ServerSuspension } from "sallyport:tls/connection@0.1.0";
 import { PrivateIdentity } from "sallyport:tls/identities@0.1.0";
 import { equal, errorOf, oneOf, refuses, that, u16s } from "../expect.ts";
-import { rest } from "../link.ts";
+import { rest } from "../tcp.ts";
 import { makeClient, makeServer, Pair } from "../pair.ts";
 import type { Case } from "../program.ts";
 
