@@ -28,6 +28,8 @@ export { AuditError, type AuditGrant } from "./gateway/audit-log.ts";
 export { ControlChannel } from "./gateway/control.ts";
 export type { DialGrant } from "./gateway/dial-rules.ts";
 export type { GatewayGrants } from "./gateway/imports.ts";
+export type { SecretForm, SecretGrant } from "./gateway/secret-grants.ts";
+export type { SecretSource } from "./gateway/secret-source.ts";
 export type { SignerGrants } from "./tokens/imports.ts";
 export { type SignerGrant, SigningError, SigningKey, type SigningLimits } from "./tokens/signing-key.ts";
 
@@ -99,7 +101,7 @@ export function createImports(options: ImportsOptions = {}): Imports {
     ...filesystemImports(context, options.preopens ?? []),
     ...tlsImports(ledger, tls, identities),
     ...ed25519Imports(ledger, options.signers),
-    ...gatewayImports({ ledger, recorder, control, identities, resolver: options.resolver }, options.gateway ?? {}),
+    ...gatewayImports({ ledger, recorder, control, identities, tls, resolver: options.resolver }, options.gateway ?? {}),
   };
   return { imports: withVersions(interfaces), ledger, control, dispose: () => ledger.close() };
 }

@@ -6,6 +6,7 @@ import type { IdentityClasses } from "../identity/identity-classes.ts";
 import type { KeyPair } from "../identity/private-identity.ts";
 import type { Resolver } from "../net/name-lookup.ts";
 import type { TcpConnection } from "../net/tcp-socket.ts";
+import type { TlsHost } from "../tls/tls-host.ts";
 import { auditImports } from "./audit.ts";
 import { type AuditGrant, AuditLog } from "./audit-log.ts";
 import { type ControlChannel, controlImports } from "./control.ts";
@@ -13,6 +14,8 @@ import { type Dialled, dialImports } from "./dial.ts";
 import { type DialGrant, DialRules } from "./dial-rules.ts";
 import { eventQueueImports } from "./event-queue.ts";
 import { Recorder } from "./recorder.ts";
+import type { SecretGrant } from "./secret-grants.ts";
+import { secretImports } from "./secrets.ts";
 
 /** What an instance is granted of `sallyport:gateway`, as values that can be posted to a worker. Nothing by default. */
 export interface GatewayGrants {
@@ -20,6 +23,8 @@ export interface GatewayGrants {
   authorities?: Record<string, PackedAuthority>;
   /** What it may dial, and whether at all. */
   dial?: DialGrant;
+  /** Secrets that it may place, by name. */
+  secrets?: Record<string, SecretGrant>;
   /** Where its records go, and the host's about it. Without it nothing is kept. */
   audit?: AuditGrant;
 }
@@ -30,6 +35,7 @@ export interface GatewayContext extends Pick<HostContext, "ledger"> {
   control: ControlChannel;
   /** Of the same instance. */
   identities: IdentityClasses;
+  tls: TlsHost;
   resolver?: Resolver | undefined;
 }
 
@@ -52,7 +58,7 @@ export function openRecorder(grants: GatewayGrants, ledger: GatewayContext["ledg
  * @throws {GrantError} when a grant is not understood
  */
 export function gatewayImports(context: GatewayContext, grants: GatewayGrants): Record<string, object> {
-  const { ledger, recorder, control, identities, resolver } = context;
+  const { ledger, recorder, control, identities, tls, resolver } = context;
   const authorities = new Map(Object.entries(grants.authorities ?? {}).map(([name, packed]) => [name, Authority.fromWorker(packed)]));
   const dialled = new WeakMap<TcpConnection, Dialled>();
   const rules = grants.dial === undefined ? undefined : new DialRules(grants.dial);
@@ -68,6 +74,16 @@ export function gatewayImports(context: GatewayContext, grants: GatewayGrants): 
     "sallyport:gateway/dial": dialImports({ ledger, recorder, rules, resolver, dialled }),
     "sallyport:gateway/event-queue": eventQueueImports(ledger),
     "sallyport:gateway/http": { ...httpImports(ledger) },
+    "sallyport:gateway/secrets": {
+      ...secretImports({
+        ledger,
+        recorder,
+        secrets: grants.secrets ?? {},
+        dialled,
+        anchors: () => tls.anchors,
+        issuers: Array.from(authorities.values(), (authority) => authority.chain.certificates).flat(),
+      }),
+    },
   };
 }
 

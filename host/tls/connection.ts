@@ -200,6 +200,15 @@ export class TlsConnection {
     this.#endIfUnowned();
   }
 
+  /**
+   * The streams between which the host carries this connection, if it has done so since the first byte to the network: the
+   * peer is then at their other end, whatever the guest did.
+   */
+  get carrier(): { source: Source; sink: Sink } | undefined {
+    const { inbound, carrier } = this.#movers;
+    return inbound === undefined || carrier === undefined ? undefined : { source: inbound.source, sink: carrier.sink };
+  }
+
   #endIfUnowned(): void {
     if (!this.#handleDropped || this.#movers.count > 0 || this.#phase.tag === "ended") return;
     this.#fail({ tag: "closed" }, "the connection was dropped", undefined);

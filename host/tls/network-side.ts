@@ -32,10 +32,13 @@ export class NetworkSide {
   #closed = false;
   #outboundEnded = false;
   #inputDropped = false;
+  #wasTaken = false;
 
   constructor(owner: StreamOwner, events: NetworkEvents) {
     const taken = (bytes: Uint8Array) => {
-      if (bytes.length > 0) events.taken();
+      if (bytes.length === 0) return bytes;
+      this.#wasTaken = true;
+      events.taken();
       return bytes;
     };
     this.input = {
@@ -75,6 +78,11 @@ export class NetworkSide {
   /** Whether the network has ended. What came before may still be waiting. */
   get hasEnded(): boolean {
     return this.#ended;
+  }
+
+  /** Whether a byte was taken towards the network. */
+  get wasTaken(): boolean {
+    return this.#wasTaken;
   }
 
   /** Whether nothing will follow what was sent. */
@@ -127,6 +135,8 @@ export class Movers {
   #count = 0;
   inbound: HostMover | undefined;
   outbound: HostMover | undefined;
+  /** The one that has carried every byte towards the network: nobody else can have sent this connection elsewhere. */
+  carrier: HostMover | undefined;
   readonly #network: () => NetworkSide;
 
   constructor(network: () => NetworkSide) {
@@ -140,12 +150,15 @@ export class Movers {
   add(mover: HostMover): void {
     this.#count++;
     if (mover.sink === this.#network().output) this.inbound = mover;
-    if (mover.source === this.#network().input) this.outbound = mover;
+    if (mover.source !== this.#network().input) return;
+    this.outbound = mover;
+    if (!this.#network().wasTaken) this.carrier = mover;
   }
 
   remove(mover: HostMover): void {
     this.#count--;
     if (mover === this.inbound) this.inbound = undefined;
     if (mover === this.outbound) this.outbound = undefined;
+    if (mover === this.carrier) this.carrier = undefined;
   }
 }

@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { closeSync, mkdtempSync, openSync, readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -9,9 +9,13 @@ import type { ControlEvent } from "../../host/gateway/control.ts";
 import type { DialError, DialledConnection } from "../../host/gateway/dial.ts";
 import type { EventQueue } from "../../host/gateway/event-queue.ts";
 import type { IdentityClasses } from "../../host/identity/identity-classes.ts";
+import type { SecretImports } from "../../host/gateway/secrets.ts";
 import type { ImportsOptions } from "../../host/index.ts";
+import type { InputStream } from "../../host/io/input-stream.ts";
 import type { Resource } from "../../host/io/ledger.ts";
+import type { OutputStream } from "../../host/io/output-stream.ts";
 import type { Pollable } from "../../host/io/poll.ts";
+import type { Endpoint } from "../../host/tls/endpoint.ts";
 import { block, HostInstance } from "./host-instance.ts";
 
 /** The gateway's imports of one instance, called as a guest would call them. */
@@ -54,6 +58,14 @@ export interface GatewayInterfaces {
   "sallyport:gateway/control": { Channel: { open(): Resource & { subscribe(): Pollable; next(): ControlEvent | undefined } } };
   "sallyport:gateway/audit": { record(event: AuditEvent): void };
   "sallyport:gateway/http": HttpImports;
+  "sallyport:gateway/secrets": SecretImports;
+  "sallyport:tls/connection": {
+    Client: new (serverName: string, points: { verifyServerIdentity?: boolean; connected?: boolean }) => TlsClient;
+    ClientSuspension: { resume(suspension: TlsSuspension): void };
+  };
+  "sallyport:tls/forward": {
+    relay(a: InputStream, aOut: OutputStream, b: InputStream, bOut: OutputStream, options: { atEnd: "propagate" }): Resource;
+  };
   "sallyport:gateway/authorities": ReturnType<typeof authorityImports>;
   "sallyport:tls/identities": IdentityClasses;
   "sallyport:gateway/dial": {
@@ -65,10 +77,42 @@ export interface GatewayInterfaces {
   };
 }
 
+/** As the WIT resource `client`. */
+export interface TlsClient extends Endpoint {
+  configureVerification(verification: { anchors?: Resource; names: string[] }): void;
+  suspend(): TlsSuspension;
+}
+
+interface TlsSuspension {
+  acceptPeer(overriding: string[]): void;
+}
+
 /** A folder of its own for one test file. */
 export function temporaryFolder(): { path: (name: string) => string; remove(): void } {
   const folder = mkdtempSync(join(tmpdir(), "sallyport-gateway-"));
   return { path: (name) => join(folder, name), remove: () => rmSync(folder, { recursive: true, force: true }) };
+}
+
+/** Let every further write to a file that this process has open fail, as on a full disk. */
+export function fillDisk(file: string): void {
+  const [fd] = readdirSync("/proc/self/fd")
+    .filter((name) => linkOf(`/proc/self/fd/${name}`) === file)
+    .map(Number);
+  if (fd === undefined) throw new Error(`${file} is not open`);
+  closeSync(fd);
+  // The lowest number that is free is given out next.
+  const opened: number[] = [];
+  do opened.push(openSync("/dev/full", "w"));
+  while (opened.at(-1) !== fd && opened.length < 100);
+  for (const other of opened) if (other !== fd) closeSync(other);
+}
+
+function linkOf(path: string): string | undefined {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return undefined;
+  }
 }
 
 /** The records of an audit file. */

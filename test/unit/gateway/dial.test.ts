@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { GatewayInstance, recordsOf, tcpServer, temporaryFolder } from "../../support/gateway-instance.ts";
+import { fillDisk, GatewayInstance, recordsOf, tcpServer, temporaryFolder } from "../../support/gateway-instance.ts";
 import { bytes, readAll, text, witError } from "../../support/host-instance.ts";
 import type { DialGrant } from "../../../host/gateway/dial-rules.ts";
 import { GrantError } from "../../../host/index.ts";
@@ -29,7 +29,7 @@ function instance(dial: DialGrant | undefined, names: Record<string, string[]> =
   };
   const made = new GatewayInstance({ gateway: { ...(dial === undefined ? {} : { dial }), audit: { file } }, resolver });
   instances.push(made);
-  return { it: made, asked, records: () => recordsOf(file) };
+  return { it: made, asked, file, records: () => recordsOf(file) };
 }
 
 const LOOPBACK: DialGrant = { allowNetworks: ["127.0.0.0/8", "::1/128"] };
@@ -214,6 +214,16 @@ describe("dial refuses", () => {
     expect(await guest.dialRefusal("server.test", 0)).toBe("invalid-name");
     expect(await guest.dialRefusal("server.test", 443)).toBe("name-unresolvable");
     expect(records()).toMatchObject([{ event: "dial-failed", reason: "name-unresolvable" }]);
+  });
+
+  it("to connect where it could not record that it did", async () => {
+    let connections = 0;
+    const quiet = await tcpServer(() => connections++);
+    const { it: guest, file } = instance(LOOPBACK);
+    fillDisk(file);
+    expect(await guest.dialRefusal("127.0.0.1", quiet.port)).toBe("not-recorded");
+    expect(connections).toBe(0);
+    quiet.close();
   });
 
   it("to wait for a lookup beyond the time that was given", async () => {

@@ -1,0 +1,106 @@
+import { ipAddressOrUndefined } from "../../src/wire/ip-address.ts";
+import type { ServerName } from "../../src/wire/server-name.ts";
+import { GrantError, Grants } from "../net/grants.ts";
+import type { SecretSource } from "./secret-source.ts";
+
+/** A form in which a secret may stand. */
+export type SecretForm =
+  /** A field of this name, with exactly this before and behind the secret. */
+  | { field: string; prefix?: string; suffix?: string }
+  /** A field of this name with Basic authentication, for this user; for any if none is named. */
+  | { basic: string; user?: string }
+  /** The secret alone, with exactly this before and behind it. */
+  | { bare: true; prefix?: string; suffix?: string };
+
+/** A secret that an instance may place. */
+export interface SecretGrant {
+  source: SecretSource;
+  /** When it is fetched: once, as the instance is made (the default), or each time that the guest opens it. */
+  fetch?: "start" | "use";
+  /** The servers that it may go to, each with its port: `api.example.com:443`, `*.example.com:443`, `192.0.2.1:443`. */
+  servers: readonly string[];
+  /** At least one. */
+  forms: readonly SecretForm[];
+}
+
+/** The WIT variant `sallyport:gateway/secrets.form`. */
+export type WitForm =
+  | { tag: "field"; val: { name: string; prefix: string; suffix: string } }
+  | { tag: "basic"; val: { name: string; user: string } }
+  | { tag: "bare"; val: { prefix: string; suffix: string } };
+
+/** A grant, parsed. */
+export class SecretRules {
+  readonly #servers: Grants;
+  readonly #forms: readonly SecretForm[];
+
+  /** @throws {GrantError} when it is not understood, or allows nothing */
+  constructor(name: string, grant: SecretGrant) {
+    if (grant.servers.length === 0 || grant.forms.length === 0)
+      throw new GrantError(`secret ${JSON.stringify(name)}: name the servers that it may go to and the forms in which it may stand`);
+    for (const server of grant.servers) {
+      const isOne = /^(?:\*\.)?[^*/]+:[0-9]+$/.test(server) || /^\[[^\]/]+\]:[0-9]+$/.test(server);
+      if (!isOne)
+        throw new GrantError(`secret ${JSON.stringify(name)}: ${JSON.stringify(server)} is no server with a port: write name:port`);
+    }
+    this.#servers = Grants.parse({ allowNet: grant.servers });
+    this.#forms = grant.forms;
+    for (const form of grant.forms)
+      if (!isWritable(sampleOf(form))) throw new GrantError(`secret ${JSON.stringify(name)}: a form is malformed`);
+  }
+
+  /** Whether it may go to this server on this port. */
+  allowsServer(server: ServerName, port: number): boolean {
+    if (server.tag === "dns") return this.#servers.name(server.name, port) === "named";
+    const address = ipAddressOrUndefined(server.text);
+    return address !== undefined && this.#servers.address(address, port);
+  }
+
+  /** Whether it may stand like this. */
+  allowsForm(form: WitForm): boolean {
+    return this.#forms.some((granted) => covers(granted, form));
+  }
+}
+
+/** Whether every part of a form may be written: names are tokens, nothing holds a control character. */
+export function isWritable(form: WitForm): boolean {
+  const { val } = form;
+  const texts = "prefix" in val ? [val.prefix, val.suffix] : [val.user];
+  if (texts.some((text) => text.length > MAX_TEXT || !/^[\x20-\x7e]*$/.test(text))) return false;
+  // The colon would end the user where the password begins (RFC 7617, section 2).
+  if (form.tag === "basic" && form.val.user.includes(":")) return false;
+  return form.tag === "bare" || (form.val.name.length <= MAX_TEXT && TOKEN.test(form.val.name));
+}
+
+/** What is written. */
+export function written(form: WitForm, secret: Uint8Array): Uint8Array {
+  if (form.tag === "bare") return Buffer.concat([Buffer.from(form.val.prefix), secret, Buffer.from(form.val.suffix)]);
+  if (form.tag === "field")
+    return Buffer.concat([Buffer.from(`${form.val.name}: ${form.val.prefix}`), secret, Buffer.from(`${form.val.suffix}\r\n`)]);
+  const credentials = Buffer.concat([Buffer.from(`${form.val.user}:`), secret]);
+  return Buffer.from(`${form.val.name}: Basic ${credentials.toString("base64")}\r\n`);
+}
+
+function covers(granted: SecretForm, form: WitForm): boolean {
+  if ("bare" in granted) return form.tag === "bare" && hasAround(granted, form.val);
+  if ("basic" in granted)
+    return form.tag === "basic" && sameName(granted.basic, form.val.name) && (granted.user === undefined || granted.user === form.val.user);
+  return form.tag === "field" && sameName(granted.field, form.val.name) && hasAround(granted, form.val);
+}
+
+function hasAround({ prefix = "", suffix = "" }: { prefix?: string; suffix?: string }, form: { prefix: string; suffix: string }): boolean {
+  return form.prefix === prefix && form.suffix === suffix;
+}
+
+function sameName(a: string, b: string): boolean {
+  return a.toLowerCase() === b.toLowerCase();
+}
+
+function sampleOf(form: SecretForm): WitForm {
+  if ("basic" in form) return { tag: "basic", val: { name: form.basic, user: form.user ?? "" } };
+  const around = { prefix: form.prefix ?? "", suffix: form.suffix ?? "" };
+  return "bare" in form ? { tag: "bare", val: around } : { tag: "field", val: { name: form.field, ...around } };
+}
+
+const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
+const MAX_TEXT = 256;

@@ -1,0 +1,123 @@
+import { WitError } from "../io/error.ts";
+import { type Ledger, Resource } from "../io/ledger.ts";
+import { Pollable } from "../io/poll.ts";
+import type { Endpoint } from "../tls/endpoint.ts";
+import { describe } from "./dial.ts";
+import type { Recorder } from "./recorder.ts";
+import { isWritable, type SecretGrant, SecretRules, type WitForm, written } from "./secret-grants.ts";
+import { judgePeer, type PeerContext, type PeerFault } from "./secret-peer.ts";
+import { SecretFetch } from "./secret-source.ts";
+
+/** The WIT enum `sallyport:gateway/secrets.secret-error`. */
+export type SecretError =
+  | PeerFault
+  | "not-found"
+  | "not-ready"
+  | "unavailable"
+  | "form-not-granted"
+  | "invalid-argument"
+  | "would-block"
+  | "not-recorded";
+
+/** What the secrets of one instance are made of. */
+export interface SecretContext extends PeerContext {
+  ledger: Ledger;
+  recorder: Recorder;
+  secrets: Readonly<Record<string, SecretGrant>>;
+}
+
+/** The WIT resource `secret`. */
+export interface SecretResource extends Resource {
+  subscribe(): Pollable;
+  /** @throws {WitError<SecretError>} */
+  place(client: Endpoint, form: WitForm): void;
+}
+
+/** The imports `sallyport:gateway/secrets` of one instance. */
+export interface SecretImports {
+  Secret: { names(): string[]; open(name: string): SecretResource };
+}
+
+/** @throws {GrantError} when a grant is not understood */
+export function secretImports(context: SecretContext): SecretImports {
+  const { ledger, recorder } = context;
+  const entries = new Map(
+    Object.entries(context.secrets).map(([name, grant]) => {
+      const rules = new SecretRules(name, grant);
+      const fetch = () => {
+        const started = new SecretFetch(grant.source);
+        const disown = ledger.own(() => started.cancel());
+        const stop = started.changed.listen(() => {
+          disown();
+          stop();
+        });
+        if (started.state.tag !== "pending") disown();
+        return started;
+      };
+      const first = grant.fetch === "use" ? undefined : fetch();
+      return [name, { rules, fetch: () => first ?? fetch() }] as const;
+    }),
+  );
+
+  class Secret extends Resource {
+    readonly #name: string;
+    readonly #rules: SecretRules;
+    readonly #fetch: SecretFetch;
+
+    constructor(name: string, rules: SecretRules, fetch: SecretFetch) {
+      super(ledger);
+      this.#name = name;
+      this.#rules = rules;
+      this.#fetch = fetch;
+    }
+
+    static names(): string[] {
+      return [...entries.keys()].sort();
+    }
+
+    static open(name: string): Secret {
+      const entry = entries.get(name);
+      if (entry === undefined) throw new WitError<SecretError>("not-found");
+      return new Secret(name, entry.rules, entry.fetch());
+    }
+
+    subscribe(): Pollable {
+      const fetch = this.#fetch;
+      return new Pollable(
+        ledger,
+        fetch.changed.when(() => fetch.state.tag !== "pending"),
+        this,
+      );
+    }
+
+    place(client: Endpoint, form: WitForm): void {
+      const fault = this.#place(client, form);
+      if (fault === undefined) return;
+      // Waiting is no refusal.
+      if (fault !== "not-ready" && fault !== "would-block")
+        recorder.host("secret-refused", { secret: this.#name, reason: fault, server_name: client.connection.target?.name });
+      throw new WitError<SecretError>(fault);
+    }
+
+    #place({ connection }: Endpoint, form: WitForm): SecretError | undefined {
+      if (!isWritable(form)) return "invalid-argument";
+      if (!this.#rules.allowsForm(form)) return "form-not-granted";
+      const peer = judgePeer(connection, this.#rules, context);
+      if (typeof peer === "string") return peer;
+      const { state } = this.#fetch;
+      if (state.tag === "pending") return "not-ready";
+      if (state.tag === "unavailable") return "unavailable";
+      const bytes = written(form, state.value.reveal());
+      const sink = connection.privateOutput;
+      if (sink.state().tag !== "open") return "wrong-phase";
+      if (bytes.length > sink.capacity()) return "would-block";
+      const where = form.tag === "bare" ? undefined : form.val.name;
+      // Before, not after: a use that cannot be recorded must not come about.
+      if (!recorder.host("secret", { ...describe(peer.dialled), secret: this.#name, server_name: peer.server, field: where }))
+        return "not-recorded";
+      sink.write(bytes);
+      return undefined;
+    }
+  }
+  return { Secret };
+}
