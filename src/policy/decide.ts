@@ -1,7 +1,7 @@
 import { parseAuthority, UrlError } from "../http1/url.ts";
 import { isToken } from "../http1/fields.ts";
 import type { RequestedServerName } from "../wire/server-name.ts";
-import { applyEndpointRules, type Edits, joinEdits, noEdits } from "./endpoint-rules.ts";
+import { applyEndpointRules, type Edits, noEdits } from "./endpoint-rules.ts";
 import { type Host, hostText, parseHost } from "./host-name.ts";
 import { defaultUpstream } from "./load-host.ts";
 import { routeOf, type Routed } from "./locate.ts";
@@ -125,7 +125,7 @@ function decideByRules(entry: HostPolicy | undefined, request: HttpRequest, rule
   if (verdict.action === "deny") return deny(verdict.id, reason);
   if (request.upgrade !== undefined && verdict.rule?.upgrades.includes(request.upgrade.toLowerCase()) !== true)
     return deny(verdict.id, "upgrade-not-allowed");
-  const edits = joinEdits(requests.edits, verdict.rule?.edits);
+  const edits = verdict.rule?.edits ?? requests.edits;
   if (!request.secure && edits.secrets.length > 0) return deny(verdict.id, "secret-without-tls");
   return { tag: "allow", because: { rule: verdict.id, reason }, edits };
 }

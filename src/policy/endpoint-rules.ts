@@ -6,11 +6,12 @@ export interface EndpointRule {
   /** `$.hosts[1].requests.rules[0]`, or the name that the policy gives it. */
   readonly id: string;
   readonly action: "allow" | "deny";
-  /** Methods, or any. */
+  /** Methods, or any; in upper case if the rule denies. */
   readonly methods: readonly string[] | "any";
   readonly paths: readonly PathPattern[];
   /** Protocols in lower case to which the connection may be upgraded, `websocket` as a rule. */
   readonly upgrades: readonly string[];
+  /** Those of the host and then those of the rule. */
   readonly edits: Edits;
 }
 
@@ -65,8 +66,7 @@ export function applyEndpointRules(rules: EndpointRules, method: string, path: R
 }
 
 /** Edits after each other: what the second sets or places wins. */
-export function joinEdits(first: Edits, second: Edits | undefined): Edits {
-  if (second === undefined) return first;
+export function joinEdits(first: Edits, second: Edits): Edits {
   const later = new Set([...second.set.map(([name]) => name), ...second.secrets.map(({ header }) => header)]);
   return {
     remove: [...new Set([...first.remove, ...second.remove])],
@@ -97,6 +97,6 @@ function looseRequest(method: string, path: RequestPath): LooseRequest {
 }
 
 function denies({ methods, paths }: EndpointRule, request: LooseRequest): boolean {
-  if (methods !== "any" && !methods.some((name) => name.toUpperCase() === request.method)) return false;
+  if (methods !== "any" && !methods.includes(request.method)) return false;
   return paths.some(({ folded }) => request.paths.some((segments) => pathMatches(folded, segments)));
 }

@@ -1,4 +1,4 @@
-import { type Edits, type EndpointRule, noEdits } from "./endpoint-rules.ts";
+import { type Edits, type EndpointRule, joinEdits, noEdits } from "./endpoint-rules.ts";
 import { parsePathPattern } from "./path-pattern.ts";
 import type { Front, HostPolicy, RequestPolicy, Upstream } from "./policy.ts";
 import type { Faults } from "./policy-error.ts";
@@ -65,14 +65,15 @@ function frontOf({ front }: HostEntry): Front | undefined {
 }
 
 function requestsOf(requests: NonNullable<HostEntry["requests"]>, place: string, ids: Map<string, string>, faults: Faults): RequestPolicy {
-  const rules = (requests.rules ?? []).map((rule, index) => endpointRule(rule, `${place}.rules[${index}]`, ids, faults));
+  const edits = editsOf(requests, place, faults);
+  const rules = (requests.rules ?? []).map((rule, index) => endpointRule(rule, `${place}.rules[${index}]`, edits, ids, faults));
   return {
     rules: { rules, otherwise: requests.default, otherwiseId: `${place}.default` },
-    edits: editsOf(requests, place, faults),
+    edits,
   };
 }
 
-function endpointRule(entry: EndpointEntry, place: string, ids: Map<string, string>, faults: Faults): EndpointRule {
+function endpointRule(entry: EndpointEntry, place: string, common: Edits, ids: Map<string, string>, faults: Faults): EndpointRule {
   if (entry.action === "deny") {
     for (const member of ["set_headers", "remove_headers", "secrets", "upgrades"] as const) {
       if (entry[member] !== undefined) faults.add(`${place}.${member}`, "has no meaning in a rule that denies");
@@ -82,10 +83,10 @@ function endpointRule(entry: EndpointEntry, place: string, ids: Map<string, stri
   return {
     id: idOf(entry.id, place, ids, faults),
     action: entry.action,
-    methods: methods.includes("*") ? "any" : methods,
+    methods: methods.includes("*") ? "any" : methods.map((name) => (entry.action === "deny" ? name.toUpperCase() : name)),
     paths: entry.paths ?? [parsePathPattern("/**")],
     upgrades: entry.upgrades ?? [],
-    edits: editsOf(entry, place, faults),
+    edits: joinEdits(common, editsOf(entry, place, faults)),
   };
 }
 

@@ -62,7 +62,7 @@ export interface Front {
 /** What is decided request by request. */
 export interface RequestPolicy {
   readonly rules: EndpointRules;
-  /** Made in every allowed request. */
+  /** Made in requests that no rule is for; rules have their own, these included. */
   readonly edits: Edits;
 }
 

@@ -103,7 +103,7 @@ describe("rules for requests", () => {
     edits: noEdits,
   });
   const rules = {
-    rules: [rule("allow", "any", "/**"), rule("deny", ["Post"], "/a/**"), rule("allow", ["GET"], "/a")],
+    rules: [rule("allow", "any", "/**"), rule("deny", ["POST"], "/a/**"), rule("allow", ["GET"], "/a")],
     otherwise: "allow" as const,
     otherwiseId: "default",
   };
@@ -139,7 +139,7 @@ describe("rules for requests", () => {
       ],
       secrets: [{ secret: "t", header: "x-a" }],
     });
-    expect(joinEdits(first, undefined)).toBe(first);
+    expect(joinEdits(first, noEdits)).toEqual(first);
   });
 });
 
