@@ -28,6 +28,7 @@ const programs = [
         { name: "nginx", packages: ["nginx-light"], probe: ["nginx", "-v"] },
         { name: "gnutls-cli", packages: ["gnutls-bin"], probe: ["gnutls-cli", "--version"] },
         { name: "chromium", packages: ["chromium"], probe: ["chromium", "--version", "--no-sandbox"] },
+        { name: "certutil", packages: ["libnss3-tools"], probe: ["sh", "-c", "command -v certutil"] },
         { name: "java and javac (17 or later)", packages: ["default-jdk-headless"], probe: ["javac", "--version"] },
       ]
     : []),

@@ -106,7 +106,7 @@ export function goClientWith(scene: Scene, options: ClientOptions, rest: readonl
   }
   if (options.request !== undefined) args.push("-request", options.request);
   const process = scene.start(cached("go-peer"), [...args, ...rest]);
-  return tellingClient(process, async () => (await process.event<Event>("an alert", ({ alert }) => alert !== undefined)).alert!);
+  return tellingClient(process);
 }
 
 function pythonClient(scene: Scene, options: ClientOptions): ClientPeer {
@@ -129,10 +129,8 @@ export function pythonClientWith(scene: Scene, options: ClientOptions, rest: obj
     ...rest,
   };
   const process = scene.start("python3", [inRepository("test/interop/peers/python-client.py"), JSON.stringify(told)]);
-  return tellingClient(process, async () => {
-    const [, words] = await process.waitFor(/ (?:tlsv1|tlsv13|sslv3) (?:alert )?([a-z ]+) \(_ssl/);
-    return pythonAlerts[words!]!;
-  });
+  const alert = async () => pythonAlerts[(await process.waitFor(/ (?:tlsv1|tlsv13|sslv3) (?:alert )?([a-z ]+) \(_ssl/))[1]!]!;
+  return { ...tellingClient(process), alert };
 }
 
 /** Python tells alerts by OpenSSL's words only. */
@@ -156,7 +154,7 @@ interface Event {
 }
 
 /** A client that tells what happens as JSON, one object a line. */
-function tellingClient(process: PeerProcess, alert: () => Promise<number>): ClientPeer {
+export function tellingClient(process: PeerProcess): ClientPeer {
   const told = (name: string) => process.eventsSoFar<Event>().find(({ event }) => event === name);
   return {
     process,
@@ -172,7 +170,7 @@ function tellingClient(process: PeerProcess, alert: () => Promise<number>): Clie
       if (end === undefined || told("error") !== undefined) throw new Error(`the client is not content:\n${process.output}`);
       return end.body!;
     },
-    alert,
+    alert: async () => (await process.event<Event>("an alert", ({ alert }) => alert !== undefined)).alert!,
   };
 }
 
