@@ -71,14 +71,6 @@ export const streams: Case[] = [
     },
   },
   {
-    name: "output-stream: written to past its permit ends the instance",
-    traps: true,
-    run() {
-      const out = getStdout();
-      out.write(new Uint8Array(numberOfU64(out.checkWrite()) + 1));
-    },
-  },
-  {
     name: "output-stream: more than 4096 bytes in a blocking write end the instance",
     traps: true,
     run: () => getStdout().blockingWriteAndFlush(new Uint8Array(4097).fill(10)),
