@@ -175,6 +175,16 @@ export class End<T extends Client | Server> {
     }
   }
 
+  /** How many bytes have arrived and are now gone: for what is too much to be looked at. */
+  skip(): number {
+    try {
+      return numberOfU64(this.streams.privateInput.skip(u64(MUCH)));
+    } catch (error) {
+      if (!isErrorValue(error)) throw error;
+      return 0;
+    }
+  }
+
   outcome(): string {
     return outcomeText(this.tls.outcome());
   }
@@ -226,6 +236,8 @@ export function streamErrorText(payload: unknown): string {
   error.val![Symbol.dispose]();
   return code === undefined || code === null ? "failed" : errorText(code);
 }
+
+const MUCH = 1024 * 1024;
 
 /** How long something may take to come about, in nanoseconds. */
 const PATIENCE = 10_000_000_000;

@@ -6,7 +6,7 @@ import {
   type UnverifiedPeer,
 } from "sallyport:tls/connection@0.1.0";
 import type { CertificateError } from "sallyport:tls/types@0.1.0";
-import { PrivateIdentity } from "sallyport:tls/identities@0.1.0";
+import { PrivateIdentity, TrustAnchors } from "sallyport:tls/identities@0.1.0";
 import { equal, errorOf, oneOf, refuses, that } from "../expect.ts";
 import { Pair, type PairOptions, TLS12, TLS13 } from "../pair.ts";
 import type { Case } from "../program.ts";
@@ -131,6 +131,23 @@ export const decisions: Case[] = [
       new Pair(setting, cleanup, names(["nobody.test", "server.test"])).establish().talk();
       const pair = new Pair(setting, cleanup, { ...names(["nobody.test"]), serverName: "server.test" });
       equal(pair.ended()[0], "certificate(name-mismatch)", "outcome");
+    },
+  },
+  {
+    name: "anchors that are named stand in place of the host's, or beside them",
+    run(setting, cleanup) {
+      const options = (identity: string, includeHost: boolean): PairOptions => ({
+        identity,
+        configureClient: (client) => {
+          using stranger = PrivateIdentity.open("self-signed");
+          using chain = stranger.publicIdentity();
+          using anchors = TrustAnchors.fromX509(chain.exportX509Chain(), includeHost, []);
+          client.configureVerification({ anchors, names: [] });
+        },
+      });
+      equal(new Pair(setting, cleanup, options("server", false)).ended()[0], "certificate(unknown-issuer)", "the host's, not included");
+      new Pair(setting, cleanup, options("server", true)).establish().talk();
+      equal(new Pair(setting, cleanup, options("stranger", true)).ended()[0], "certificate(unknown-issuer)", "a stranger's");
     },
   },
   {

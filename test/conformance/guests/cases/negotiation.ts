@@ -1,5 +1,5 @@
 import { Client, ServerSuspension } from "sallyport:tls/connection@0.1.0";
-import { PrivateIdentity } from "sallyport:tls/identities@0.1.0";
+import { PrivateIdentity, TrustAnchors } from "sallyport:tls/identities@0.1.0";
 import { bytesOf, equal, errorOf, oneOf, refuses, that, Unsupported, u16s } from "../expect.ts";
 import { Pair, type PairOptions, TLS12, TLS13 } from "../pair.ts";
 import type { Case } from "../program.ts";
@@ -290,13 +290,26 @@ export const negotiation: Case[] = [
       },
     },
     {
-      name: `sessions, ${title}: never for another name or other ALPN ids`,
+      name: `sessions, ${title}: never for another name, other anchors, another identity or other ALPN ids`,
       run(setting, cleanup) {
         const before: PairOptions = { version, ...sessions(true) };
         connectTwice(setting, cleanup, before);
         // The certificate covers both names.
         const elsewhere = new Pair(setting, cleanup, { ...before, serverName: "also.server.test" }).establish();
         equal(elsewhere.client.tls.info()?.sessionReused, false, "another name");
+        const trusting = new Pair(setting, cleanup, {
+          version,
+          configureClient: (client) => {
+            client.configureSessionUse(true);
+            using another = PrivateIdentity.open("self-signed");
+            using chain = another.publicIdentity();
+            using anchors = TrustAnchors.fromX509(chain.exportX509Chain(), true, []);
+            client.configureVerification({ anchors, names: [] });
+          },
+        }).establish();
+        equal(trusting.client.tls.info()?.sessionReused, false, "other anchors");
+        const other = new Pair(setting, cleanup, { ...before, clientIdentity: "client" }).establish();
+        equal(other.client.tls.info()?.sessionReused, false, "another identity");
         const otherwise = new Pair(setting, cleanup, { version, ...alpn(["other"], []), ...withSessions(alpn(["other"], [])) }).establish();
         equal(otherwise.client.tls.info()?.sessionReused, false, "other ALPN ids");
       },

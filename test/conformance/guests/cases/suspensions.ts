@@ -1,7 +1,7 @@
 import { ClientSuspension, ServerSuspension } from "sallyport:tls/connection@0.1.0";
 import { equal, errorOf, oneOf, that } from "../expect.ts";
 import { type AnyEnd, Pair, type PairOptions, TLS12, TLS13 } from "../pair.ts";
-import type { Case } from "../program.ts";
+import type { Case, Cleanup, Setting } from "../program.ts";
 
 /** A suspension point, and what the other end may see while it is held and when it ends there. */
 interface Point {
@@ -113,6 +113,33 @@ function casesOf(point: Point, version: number, title: string): Case[] {
         equal(held.outcome(), `alert-sent(${ACCESS_DENIED})`, "outcome after resume");
       },
     },
+    ...(point.alertArrives
+      ? [
+          {
+            transports: ["memory" as const],
+            name: `${name}: the alert of an abort is there before the call returns, and no later drop recalls it`,
+            run(setting: Setting, cleanup: Cleanup) {
+              const pair = new Pair(setting, cleanup, { ...point.options, version });
+              const [held, other] = ends(pair, role);
+              const { suspension } = hold(pair, role);
+              pair.linger(4);
+              const outbound = role === "client" ? pair.link.toServer! : pair.link.toClient!;
+              const before = outbound.moved;
+              held.tls.abort(ACCESS_DENIED);
+              suspension[Symbol.dispose]();
+              held.tls[Symbol.dispose]();
+              pair.link.pump();
+              that(outbound.moved > before, "the alert was there");
+              pair.until(() => other.outcome() !== "none", "the outcome of the other end");
+              oneOf(
+                other.outcome(),
+                [`alert-received(${ACCESS_DENIED})`, ...(point.otherEstablished ? CUT : [])],
+                "outcome of the other end",
+              );
+            },
+          },
+        ]
+      : []),
     {
       name: `${name}: dropped without resume`,
       run(setting, cleanup) {
