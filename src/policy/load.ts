@@ -64,6 +64,7 @@ function hostRules(file: PolicyFile, ports: Ports, deny: HostRules<undefined>, f
   for (const [index, entry] of (file.hosts ?? []).entries()) {
     const place = `$.hosts[${index}]`;
     const value = hostPolicy(entry, place, file, ids, faults);
+    checkFront(value, place, deny, faults);
     for (const [at, pattern] of entry.match.entries()) {
       const here = { pattern, ports: portsOf(pattern, ports), path: `${place}.match[${at}]`, value };
       checkReachable(here, rules, deny, faults);
@@ -85,6 +86,17 @@ function checkReachable(
   const hidden = earlier.covering(rule.pattern, rule.ports);
   // Entries for groups let other clients through to the next.
   if (hidden !== undefined && hidden.value.groups === undefined) faults.add(rule.path, `never reached: ${hidden.path} is for all of it`);
+}
+
+/** Where a connection really goes is not to be what the policy denies. */
+function checkFront({ front }: HostPolicy, place: string, deny: HostRules<undefined>, faults: Faults): void {
+  if (front === undefined) return;
+  const { serverName, address } = front;
+  const port = address?.port ?? 443;
+  const named = deny.matching({ tag: "dns", name: serverName }, port)[0];
+  if (named !== undefined) faults.add(`${place}.front.server_name`, `${named.path} denies it`);
+  const reached = address === undefined ? undefined : deny.matching(address.host, port)[0];
+  if (reached !== undefined) faults.add(`${place}.front.address`, `${reached.path} denies it`);
 }
 
 function portsOf(pattern: HostPattern, portsIfNone: Ports): Ports {

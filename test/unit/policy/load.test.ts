@@ -99,6 +99,14 @@ describe("a policy that is refused names the place", () => {
       ["$.hosts[0].match[0]"],
     ],
     [
+      "a front that the deny list denies",
+      {
+        deny: ["cdn.test", "10.0.0.0/8"],
+        hosts: [{ match: ["a.b"], mode: "front", front: { server_name: "x.cdn.test", address: "10.1.2.3:443" } }],
+      },
+      ["$.hosts[0].front.server_name", "$.hosts[0].front.address"],
+    ],
+    [
       "an entry behind one that hides it",
       {
         hosts: [

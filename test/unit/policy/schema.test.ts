@@ -10,6 +10,13 @@ describe("docs/policy.schema.json", () => {
     expect(published).toEqual(JSON.parse(JSON.stringify(policySchema())));
   });
 
+  it("accepts the policy in docs/policy.md, as the loader does", () => {
+    const page = readFileSync(new URL("../../../docs/policy.md", import.meta.url), "utf8");
+    const text = /^```json\n(.*?)^```$/ms.exec(page)![1]!;
+    expect(violations(published, JSON.parse(text))).toEqual([]);
+    expect(() => loadPolicy(text)).not.toThrow();
+  });
+
   it.each(Object.entries(policies))("accepts the policy %s, as the loader does", (_name, policy) => {
     expect(violations(published, policy)).toEqual([]);
     expect(() => loadPolicy(JSON.stringify(policy))).not.toThrow();
