@@ -102,7 +102,6 @@ export function controlImports(ledger: Ledger, control: ControlChannel): Record<
       return new Pollable(
         ledger,
         control.changed.when(() => control.hasNext),
-        this,
       );
     }
 

@@ -106,7 +106,6 @@ class DialingResource extends Resource {
     return new Pollable(
       this.ledger,
       attempt.changed.when(() => attempt.outcome !== undefined),
-      this,
     );
   }
 

@@ -62,8 +62,7 @@ export class EventQueue extends Resource {
   subscribe(): Pollable {
     return new Pollable(
       this.ledger,
-      this.#changed.when(() => this.#hasHit()),
-      this,
+      this.#changed.when(() => this.dropped || this.#hasHit()),
     );
   }
 
@@ -111,6 +110,7 @@ export class EventQueue extends Resource {
       entry.forget();
     }
     this.#entries.clear();
+    this.#changed.notify();
   }
 
   #arm(entry: Entry): void {

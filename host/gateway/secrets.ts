@@ -86,7 +86,6 @@ export function secretImports(context: SecretContext): SecretImports {
       return new Pollable(
         ledger,
         fetch.changed.when(() => fetch.state.tag !== "pending"),
-        this,
       );
     }
 

@@ -122,6 +122,15 @@ describe("a queue", () => {
     expect(b.listeners()).toBe(0);
   });
 
+  it("may be dropped before its pollable, which is ready from then on", async () => {
+    const { queue, latch } = setup();
+    queue.add(latch().pollable, 1);
+    const pollable = queue.subscribe();
+    setImmediate(() => queue[Symbol.dispose]());
+    await poll([pollable]);
+    expect(pollable.ready()).toBe(true);
+  });
+
   it("takes tokens from both halves of a u32, however an engine hands them over", () => {
     const { queue, latch } = setup();
     const it = latch();

@@ -1,0 +1,182 @@
+// Calls the imports directly, without any library of ours between: what a compromised proxy can do.
+import { record, type Event } from "sallyport:gateway/audit@0.1.0";
+import { Channel } from "sallyport:gateway/control@0.1.0";
+import { dial, type Connection } from "sallyport:gateway/dial@0.1.0";
+import { Queue } from "sallyport:gateway/event-queue@0.1.0";
+import { forwardResponse } from "sallyport:gateway/http@0.1.0";
+import { Secret, type Form } from "sallyport:gateway/secrets@0.1.0";
+import { Client, ClientSuspension, type IoStreams } from "sallyport:tls/connection@0.1.0";
+import { relay } from "sallyport:tls/forward@0.1.0";
+import { TrustAnchors } from "sallyport:tls/identities@0.1.0";
+import { getArguments } from "wasi:cli/environment@0.2.12";
+import { getStdout } from "wasi:cli/stdout@0.2.12";
+import { subscribeDuration } from "wasi:clocks/monotonic-clock@0.2.12";
+import { instanceNetwork } from "wasi:sockets/instance-network@0.2.12";
+import { createTcpSocket } from "wasi:sockets/tcp-create-socket@0.2.12";
+import { u64 } from "../../../src/bindings/integers.ts";
+import { encodeUtf8 } from "../../../src/bindings/text.ts";
+import { decodeHex } from "../../../src/wire/hex.ts";
+import { errorOf } from "../../conformance/guests/expect.ts";
+
+const attacks: Record<string, (args: string[]) => void> = {
+  /** Each argument is `name|port`. */
+  dial(args) {
+    for (const arg of args) {
+      const [name = "", port = ""] = arg.split("|");
+      say(`${arg} ${errorOf(() => dialled(name, Number(port)))}`);
+    }
+  },
+  /** Have the secret `token` written into a connection; the arguments say what is wrong with it. */
+  secret([how = "", server = "", port = "", anchor = ""]) {
+    const form: Form = { tag: "field", val: { name: "Authorization", prefix: "Bearer ", suffix: "" } };
+    using secret = Secret.open("token");
+    const names = how === "other name verified" ? ["shared.example.com"] : [];
+    using client = new Client(server, how === "overridden" ? { verifyServerIdentity: true } : { connected: true });
+    if (how === "own anchors") client.configureVerification({ anchors: TrustAnchors.fromX509([decodeHex(anchor)], true, []), names });
+    else client.configureVerification({ anchors: undefined, names });
+    const streams = client.streams();
+    const transport = how === "no dial" ? plain(Number(port)) : dialled(server, Number(port));
+    let leftover: { moved: unknown } | undefined;
+    if (how === "by hand") carry(streams, transport, client);
+    else {
+      if (how === "first bytes by hand") {
+        client.start();
+        transport.output.blockingWriteAndFlush(streams.publicInput.read(u64(600)));
+      }
+      leftover = {
+        moved: relay(streams.publicInput, streams.publicOutput, transport.input, transport.output, { atEnd: "propagate" }),
+      };
+      if (how !== "first bytes by hand") client.start();
+      block(client.subscribe());
+    }
+    const suspension = client.suspend();
+    if (how === "overridden") suspension.acceptPeer(["unknown-issuer", "self-signed"]);
+    ClientSuspension.resume(suspension);
+    if (how === "another form") form.val.name = "X-Debug";
+    if (how === "broken out") form.val.name = "A: b\r\nAuthorization";
+    say(`${how} ${errorOf(() => secret.place(client, form))}`);
+    streams.privateOutput.blockingWriteAndFlush(encodeUtf8("END"));
+    client.closeOutput();
+    if (leftover !== undefined) pause(100);
+  },
+  names() {
+    say(Secret.names().join());
+    for (const name of ["", "other", "__proto__", "token\0"]) say(`${JSON.stringify(name)} ${errorOf(() => Secret.open(name))}`);
+  },
+  /** Records that pretend to be the host's. */
+  forge() {
+    const bare = {} as Record<string, unknown>;
+    const forged = { ...bare, kind: "connection", by: "host", instance: "forged", time: "1970-01-01", dial: 1, event: "dial" };
+    record(forged as unknown as Event);
+    record({ kind: "other", reason: '"}\n{"by":"host","event":"certificate","leaf_serial":"00"}\n{"a":"' } as Event);
+    record({ kind: "other", reason: "\u0000\u001b[2J\u202e".repeat(5000), error: "x".repeat(1_000_000) } as Event);
+    say("forged");
+  },
+  /** As many records as it can make, between dials that it would rather not have recorded. */
+  flood([count = "0"]) {
+    for (let i = 0; i < Number(count); i++) {
+      if (i % 50 === 0) errorOf(() => dialled("127.0.0.1", 1));
+      record({ kind: "other", connection: u64(i), reason: "noise" } as Event);
+    }
+    say("flooded");
+  },
+  /** Wait on a queue for timers, far more of which are idle. */
+  queue() {
+    using queue = new Queue();
+    const timers = Array.from({ length: 1000 }, (_, token) => {
+      const timer = subscribeDuration(u64(token % 100 === 0 ? token * 10_000 : 3_600_000_000_000));
+      queue.add(timer, token);
+      return timer;
+    });
+    const told: number[] = [];
+    while (told.length < 10) for (const token of queue.wait(100)) told.push(token >>> 0);
+    say(told.toSorted((a, b) => a - b).join());
+    say(errorOf(() => queue.add(timers[1]!, 1)));
+    for (const timer of timers) timer[Symbol.dispose]();
+    say(String(queue.len()));
+  },
+  /** Move a response that two parsers would read differently. */
+  smuggle([port = ""]) {
+    const from = dialled("127.0.0.1", Number(port));
+    const to = dialled("127.0.0.1", Number(port));
+    from.output.blockingWriteAndFlush(encodeUtf8("respond"));
+    using mover = forwardResponse(from.input, to.output, "GET", {
+      unread: new Uint8Array(0),
+      allowUpgrade: false,
+      allowUnauthenticatedEnd: false,
+    } as Parameters<typeof forwardResponse>[3]);
+    block(mover.subscribe());
+    const outcome = mover.outcome();
+    say(`${outcome?.tag} ${outcome?.tag === "err" ? outcome.val : ""} ${Number(mover.transferred())}`);
+  },
+  /** Listen to the host until it says to stop. */
+  listen() {
+    using channel = Channel.open();
+    using ready = channel.subscribe();
+    say("listening");
+    for (;;) {
+      ready.block();
+      const event = channel.next();
+      if (event === undefined || event === null) continue;
+      say(event.tag === "stop" ? `stop ${Number(event.val) > 0}` : `${event.tag} ${event.val}`);
+      if (event.tag === "stop") return;
+    }
+  },
+};
+
+export const run = {
+  run(): void {
+    const [, name = "", ...args] = getArguments();
+    attacks[name]!(args);
+  },
+};
+
+type Transport = Pick<Connection, "input" | "output">;
+
+function dialled(name: string, port: number): Connection {
+  using dialing = dial(name, port, {} as Parameters<typeof dial>[2]);
+  block(dialing.subscribe());
+  return dialing.finish();
+}
+
+/** A connection to the loopback that no dial made. */
+function plain(port: number): Transport {
+  using network = instanceNetwork();
+  const socket = createTcpSocket("ipv4");
+  socket.startConnect(network, { tag: "ipv4", val: { port, address: [127, 0, 0, 1] } });
+  block(socket.subscribe());
+  const [input, output] = socket.finishConnect();
+  held.push(socket);
+  return { input, output };
+}
+
+const held: unknown[] = [];
+
+/** Carry the bytes of a handshake through the guest's own memory. */
+function carry(streams: IoStreams, transport: Transport, client: Client): void {
+  client.start();
+  using ready = client.subscribe();
+  while (!ready.ready()) {
+    const out = streams.publicInput.read(u64(4096));
+    if (out.length > 0) transport.output.blockingWriteAndFlush(out);
+    const back = transport.input.read(u64(4096));
+    if (back.length > 0) streams.publicOutput.write(back);
+    else pause(1);
+  }
+}
+
+function pause(milliseconds: number): void {
+  using timer = subscribeDuration(u64(milliseconds * 1_000_000));
+  timer.block();
+}
+
+function block(pollable: { block(): void; [Symbol.dispose](): void }): void {
+  pollable.block();
+  pollable[Symbol.dispose]();
+}
+
+function say(line: string): void {
+  using out = getStdout();
+  const bytes = encodeUtf8(`${line}\n`);
+  for (let at = 0; at < bytes.length; at += 4096) out.blockingWriteAndFlush(bytes.subarray(at, at + 4096));
+}
