@@ -20,6 +20,7 @@ const guests: Guest[] = [
   { name: "https-get-wasi-tls", entry: "guest/https-get-wasi-tls/main.ts", world: "https-get-wasi-tls", engine: "quickjs" },
   { name: "tokens", entry: "guest/tokens/main.ts", world: "tokens-self-contained", engine: "quickjs", wit: "wit/policy" },
   { name: "interception", entry: "guest/interception/main.ts", world: "policy", engine: "quickjs", wit: "wit/policy" },
+  { name: "proxy", entry: "guest/proxy/main.ts", world: "proxy", engine: "quickjs", wit: "wit/gateway" },
   {
     name: "tokens-host-assisted",
     entry: "guest/tokens/host-assisted.ts",

@@ -1,0 +1,115 @@
+import { formatSocketAddress } from "../../src/net/socket-address.ts";
+import type { TcpConnection } from "../../src/net/tcp-connection.ts";
+import { type Nanoseconds, now, Scope } from "../../src/reactor/index.ts";
+
+/** One client connection. */
+export interface Client {
+  /** Its number in all records. */
+  readonly id: number;
+  readonly address: string;
+  readonly began: Nanoseconds;
+  /** Cancelled when the connection has to end: the policy no longer allows it, or the proxy stops. */
+  readonly scope: Scope;
+  /** Of the token that it showed. */
+  readonly groups: readonly string[];
+  /**
+   * Whether the policy still decides in the same way, as the connection goes on; asked after each change of the policy.
+   * `undefined`: nothing has been decided yet.
+   */
+  stillAllowed: (() => boolean) | undefined;
+  /** Cancelled when the client is between two requests and the proxy wants no further one. */
+  readonly idle: Scope;
+  /** What the end of the connection is recorded with. */
+  readonly tally: { fromClient: number; toClient: number };
+}
+
+/** The policy was changed, and does not allow the connection any more. */
+export class NoLongerAllowed extends Error {
+  readonly code = "ERR_SALLYPORT_NO_LONGER_ALLOWED";
+
+  constructor() {
+    super("the policy was changed and does not allow this any more");
+  }
+}
+
+/** The proxy stops, and the time for what was running is over. */
+export class Stopped extends Error {
+  readonly code = "ERR_SALLYPORT_STOPPED";
+
+  constructor() {
+    super("the proxy stopped");
+  }
+}
+
+/** The clients that are there. */
+export class Clients {
+  private readonly all = new Set<Client>();
+  private readonly stopping = new Scope();
+  private count = 0;
+  private onEmpty: (() => void) | undefined;
+
+  /** How many are there. */
+  get size(): number {
+    return this.all.size;
+  }
+
+  /** How many came so far. */
+  get total(): number {
+    return this.count;
+  }
+
+  /** A client has come. */
+  enter(tcp: TcpConnection): Client {
+    const client: Client = {
+      id: ++this.count,
+      address: addressOf(tcp),
+      began: now(),
+      scope: new Scope(),
+      groups: [],
+      stillAllowed: undefined,
+      idle: new Scope(this.stopping),
+      tally: { fromClient: 0, toClient: 0 },
+    };
+    this.all.add(client);
+    return client;
+  }
+
+  /** It has gone. */
+  leave(client: Client): void {
+    this.all.delete(client);
+    client.scope[Symbol.dispose]();
+    client.idle[Symbol.dispose]();
+    if (this.all.size === 0) this.onEmpty?.();
+  }
+
+  /** End those whose connection is no longer allowed. Returns how many. */
+  reconsider(): number {
+    const ended = Array.from(this.all).filter(({ stillAllowed }) => stillAllowed?.() === false);
+    for (const client of ended) client.scope.cancel(new NoLongerAllowed());
+    return ended.length;
+  }
+
+  /** Want no further request of anybody. */
+  finish(): void {
+    this.stopping.cancel(new Stopped());
+  }
+
+  /** End everything. */
+  end(): void {
+    for (const client of Array.from(this.all)) client.scope.cancel(new Stopped());
+  }
+
+  /** Resolves when nobody is there. */
+  async untilEmpty(): Promise<void> {
+    if (this.all.size > 0) await new Promise<void>((resolve) => (this.onEmpty = resolve));
+  }
+}
+
+/** A client that has gone by now has no address any more. */
+function addressOf(tcp: TcpConnection): string {
+  try {
+    return formatSocketAddress(tcp.remoteAddress);
+  } catch {
+    return "?";
+  }
+}

@@ -1,0 +1,323 @@
+import type { Message } from "sallyport:gateway/http@0.1.0";
+import { type Framing, HttpError, type RequestHead } from "../../src/http1/index.ts";
+import type { HttpRequest, RequestDecision } from "../../src/policy/index.ts";
+import { StreamClosed, StreamFailure } from "../../src/streams/index.ts";
+import { answer, linger } from "./answers.ts";
+import { forwardedHead, HEAD_END, upgradeOf, webSocketFault } from "./forwarded-head.ts";
+import { exchange, type Exchanged, MessageStreams } from "./message-streams.ts";
+import { CHALLENGE } from "./proxy-auth.ts";
+import { decided, tell, write } from "./records.ts";
+import { relaySides } from "./relay.ts";
+import { type Incoming, nextRequest } from "./request-head.ts";
+import { placeSecrets, SecretRefused } from "./secrets.ts";
+import { headBounds, type Target, targetText, type Visit } from "./service.ts";
+import type { UpstreamFailure } from "./upstreams.ts";
+import { seconds } from "./within.ts";
+import type { TlsConnection } from "../../src/tls/index.ts";
+
+/** A connection to a server that requests go to. */
+export interface ServerLink extends Disposable {
+  readonly streams: MessageStreams;
+  /** The server that it leads to. */
+  readonly target: Target;
+  /** `undefined` where there is no TLS. */
+  readonly tls: TlsConnection | undefined;
+}
+
+/** A request that is understood well enough to be decided on, or why it is not. */
+export type Understood =
+  | { readonly tag: "request"; readonly target: Target; readonly question: HttpRequest }
+  | { readonly tag: "refused"; readonly status: number; readonly why: string };
+
+/** What differs between requests within an interception and those in plain HTTP. */
+export interface Requests {
+  /** Whether clients have to show the proxy's token in each request. */
+  readonly asksForToken: boolean;
+  understand(head: RequestHead, upgrade: string | undefined): Understood;
+  connect(
+    target: Target,
+  ): Promise<{ readonly tag: "ok"; readonly val: ServerLink } | { readonly tag: "err"; readonly val: UpstreamFailure }>;
+}
+
+/**
+ * Serve the requests of one client, one by one: the head is decided on here, the host moves everything else.
+ *
+ * @param client borrowed
+ * @param first a request that was read already
+ * @param link a connection to the server that is there already; owned from here on
+ * @returns what ended it early, for the record
+ * @throws when the connection has to be cut
+ */
+export async function serveRequests(
+  client: MessageStreams,
+  visit: Visit,
+  requests: Requests,
+  first?: Incoming,
+  link?: ServerLink,
+): Promise<string | undefined> {
+  const loop = new RequestLoop(client, visit, requests, link);
+  try {
+    for (let incoming = first; ;) {
+      incoming ??= await loop.next();
+      const end = await loop.serve(incoming);
+      if (end !== undefined) return end.error;
+      incoming = undefined;
+    }
+  } finally {
+    loop[Symbol.dispose]();
+  }
+}
+
+/** The client connection ends; with an error unless this is just the end. */
+interface End {
+  readonly error: string | undefined;
+}
+
+class RequestLoop implements Disposable {
+  private readonly client: MessageStreams;
+  private readonly visit: Visit;
+  private readonly requests: Requests;
+  private link: ServerLink | undefined;
+
+  constructor(client: MessageStreams, visit: Visit, requests: Requests, link: ServerLink | undefined) {
+    this.client = client;
+    this.visit = visit;
+    this.requests = requests;
+    this.link = link;
+  }
+
+  next(): Promise<Incoming> {
+    const { client, service } = this.visit;
+    return nextRequest(this.client.reader, headBounds(service), client.scope, client.idle);
+  }
+
+  /** Serve what came. @returns `undefined` if another request may follow */
+  async serve(incoming: Incoming): Promise<End | undefined> {
+    const { client, service } = this.visit;
+    if (incoming.tag === "end") return { error: undefined };
+    if (incoming.tag === "cut") return { error: "the client left within a request head" };
+    if (incoming.tag === "refused") return await this.refuse(undefined, incoming.status, incoming.why, incoming.why);
+    const { head, framing } = incoming;
+    if (this.requests.asksForToken && !service.door.admits(head)) return await this.askForToken(head, framing);
+    if (head.minorVersion === 0) return await this.refuse(head, 505, "only HTTP/1.1 is spoken here", "http/1.0");
+    const upgrade = upgradeOf(head);
+    const understood = this.requests.understand(head, upgrade);
+    if (understood.tag === "refused") return await this.refuse(head, understood.status, understood.why, understood.why);
+    if (upgrade === "websocket") {
+      const fault = webSocketFault(head, framing);
+      if (fault !== undefined) return await this.refuse(head, 400, fault, "malformed-upgrade");
+    }
+    const { target, question } = understood;
+    const decision = service.decider.decideRequest(question);
+    service.summary.requests++;
+    write("request", client.id, {
+      ...decided(decision, decision.because),
+      method: head.method,
+      path: pathOf(head),
+      target: targetText(target),
+    });
+    if (decision.tag === "deny") {
+      service.summary.denied++;
+      const why = `the policy does not allow this request: ${decision.because.reason} (${decision.because.rule})`;
+      return await this.say(head, framing, 403, why);
+    }
+    return await this.forward(head, framing, target, decision, upgrade);
+  }
+
+  [Symbol.dispose](): void {
+    this.link?.[Symbol.dispose]();
+    this.link = undefined;
+  }
+
+  private async forward(
+    head: RequestHead,
+    framing: Framing,
+    target: Target,
+    { edits }: RequestDecision & { tag: "allow" },
+    upgrade: string | undefined,
+  ): Promise<End | undefined> {
+    const { client, service } = this.visit;
+    let bytes: Uint8Array;
+    try {
+      bytes = forwardedHead(head, framing, edits, targetText(target).replace(/:(?:80|443)$/, ""), upgrade);
+    } catch (error) {
+      if (!(error instanceof HttpError)) throw error;
+      return await this.refuse(head, 400, error.message, "head-cannot-be-forwarded");
+    }
+    for (let attempts = 1; ; attempts++) {
+      const wasThere = this.usableLink(target) !== undefined;
+      const failure = wasThere ? undefined : await this.connect(target);
+      if (failure !== undefined) return await this.unreachable(head, framing, failure);
+      const { streams, tls } = this.link!;
+      try {
+        await streams.writer.write(bytes, client.scope);
+        if (edits.secrets.length > 0) await placeSecrets(tls, streams.writer, edits.secrets, client.scope);
+        await streams.writer.write(HEAD_END, client.scope);
+      } catch (error) {
+        if (error instanceof SecretRefused) return await this.secretRefused(head, framing, target, error);
+        if (!(error instanceof StreamClosed || error instanceof StreamFailure)) throw error;
+        // What the server said before it closed tells more than that it did: the exchange reads it.
+      }
+      const outcome = await exchange(this.client, streams, {
+        method: head.method,
+        framing,
+        idle: seconds(service.live.policy.settings.timeouts.idle),
+        allowUpgrade: upgrade !== undefined,
+        allowUnauthenticatedEnd: tls === undefined,
+        scope: client.scope,
+      });
+      client.tally.fromClient += outcome.fromClient;
+      client.tally.toClient += outcome.toClient;
+      // The server ended an idle connection just when it was used again (RFC 9112, section 9.3.1).
+      if (wasThere && attempts === 1 && mayRepeat(head, framing, outcome)) continue;
+      return outcome.tag === "done"
+        ? await this.answered(head, target, outcome.response)
+        : await this.exchangeFailed(head, target, outcome);
+    }
+  }
+
+  private async answered(head: RequestHead, target: Target, response: Message): Promise<End | undefined> {
+    const { client, service } = this.visit;
+    const { streams } = this.link!;
+    this.tellStatus(head, target, response.status);
+    if (response.upgraded) {
+      const sides = { idle: seconds(service.live.policy.settings.timeouts.idle), scope: client.scope, tally: client.tally };
+      await passOn(this.client, streams, client.tally);
+      return { error: (await relaySides(this.client, streams, sides)).error };
+    }
+    if (!response.reusable || streams.isBroken) this[Symbol.dispose]();
+    if (this.client.isBroken || response.endedByClose || !head.persistent) return { error: undefined };
+    // The response says to the client that the connection ends where the server's does.
+    return response.reusable ? undefined : { error: undefined };
+  }
+
+  private async exchangeFailed(head: RequestHead, target: Target, failed: Exchanged & { tag: "failed" }): Promise<End> {
+    const { service } = this.visit;
+    service.summary.failed++;
+    this[Symbol.dispose]();
+    const why = `the ${failed.side === "client" ? "request's body" : "server's response"} could not be passed on: ${failed.error}`;
+    if (failed.begun) {
+      this.tellStatus(head, target, undefined, why);
+      throw new MessageCut(why);
+    }
+    const status = failed.side === "client" ? 400 : failed.error === "timeout" ? 504 : 502;
+    this.tellStatus(head, target, status, why);
+    await this.close(head, status, why);
+    return { error: why };
+  }
+
+  private async connect(target: Target): Promise<UpstreamFailure | undefined> {
+    this[Symbol.dispose]();
+    const result = await this.requests.connect(target);
+    if (result.tag === "err") return result.val;
+    this.link = result.val;
+    return undefined;
+  }
+
+  /** The connection that is there, if it leads to this server and has not been ended. */
+  private usableLink(target: Target): ServerLink | undefined {
+    const { link } = this;
+    if (link === undefined || link.streams.isBroken || targetText(link.target) !== targetText(target)) return undefined;
+    try {
+      // Nothing may come where nothing was asked, neither an end nor a response.
+      return link.streams.reader.tryRead(1)?.length === 0 ? link : undefined;
+    } catch (error) {
+      if (error instanceof StreamFailure) return undefined;
+      throw error;
+    }
+  }
+
+  private async unreachable(head: RequestHead, framing: Framing, { status, message, reason, address }: UpstreamFailure) {
+    const { client, service } = this.visit;
+    service.summary.failed++;
+    tell("handshake", client.id, { ...(address === undefined ? {} : { upstreamAddress: address }), error: `upstream: ${reason}` });
+    return await this.say(head, framing, status, message);
+  }
+
+  private async secretRefused(head: RequestHead, framing: Framing, target: Target, error: SecretRefused): Promise<End | undefined> {
+    this.visit.service.summary.denied++;
+    this[Symbol.dispose]();
+    this.tellStatus(head, target, 502, error.message);
+    return await this.say(head, framing, 502, error.message);
+  }
+
+  private async askForToken(head: RequestHead, framing: Framing): Promise<End | undefined> {
+    const { client, service } = this.visit;
+    service.summary.denied++;
+    write("authentication", client.id, { decision: "deny", clientAddress: client.address, reason: "no-valid-token" });
+    return await this.say(head, framing, 407, "the proxy wants its session token", [CHALLENGE]);
+  }
+
+  /** Answer by ourselves; the connection goes on if nothing of the request is left in it. */
+  private async say(head: RequestHead, framing: Framing, status: number, why: string, fields: readonly (readonly [string, string])[] = []) {
+    if (framing.tag !== "none" || !head.persistent) {
+      await this.close(head, status, why, fields);
+      return { error: why };
+    }
+    const { client } = this.visit;
+    const options = { close: false, head: head.method === "HEAD", fields, scope: client.scope };
+    client.tally.toClient += await answer(this.client.writer, status, why, options);
+    return undefined;
+  }
+
+  /** Answer something that is no request that can be decided on, and end the connection. */
+  private async refuse(head: RequestHead | undefined, status: number, why: string, reason: string): Promise<End> {
+    const { client, service } = this.visit;
+    service.summary.denied++;
+    write("request", client.id, {
+      decision: "deny",
+      rule: "built-in:requests",
+      reason,
+      status,
+      ...(head === undefined ? {} : { method: head.method, path: pathOf(head) }),
+    });
+    await this.close(head, status, why);
+    return { error: why };
+  }
+
+  private async close(head: RequestHead | undefined, status: number, why: string, fields: readonly (readonly [string, string])[] = []) {
+    const { client } = this.visit;
+    if (this.client.isBroken) throw new MessageCut(why);
+    const options = { close: true, head: head?.method === "HEAD", fields, scope: client.scope };
+    client.tally.toClient += await answer(this.client.writer, status, why, options);
+  }
+
+  private tellStatus(head: RequestHead, target: Target, status: number | undefined, error?: string): void {
+    tell("request", this.visit.client.id, {
+      method: head.method,
+      path: pathOf(head),
+      target: targetText(target),
+      ...(status === undefined ? {} : { status }),
+      ...(error === undefined ? {} : { error }),
+    });
+  }
+}
+
+/** A message ended in its middle: its reader must not take it for whole. */
+export class MessageCut extends Error {
+  readonly code = "ERR_SALLYPORT_MESSAGE_CUT";
+}
+
+/** After a connection ended gracefully by us: let the client read the last answer. */
+export async function lingerOn(client: MessageStreams): Promise<void> {
+  if (!client.isBroken) await linger(client.reader, seconds(1));
+}
+
+/** Bytes of the other protocol that were read already go first. */
+async function passOn(client: MessageStreams, server: MessageStreams, tally: { fromClient: number }): Promise<void> {
+  const { buffered } = client.reader;
+  if (buffered === 0) return;
+  await server.writer.write(client.reader.tryRead(buffered)!);
+  tally.fromClient += buffered;
+}
+
+function mayRepeat({ method }: RequestHead, framing: Framing, outcome: Exchanged): boolean {
+  if (outcome.tag === "done" || outcome.begun || outcome.side === "client" || framing.tag !== "none") return false;
+  return (outcome.error === "truncated" || outcome.error === "source-failed") && IDEMPOTENT.has(method);
+}
+
+const IDEMPOTENT: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS", "TRACE"]);
+
+function pathOf({ path }: RequestHead): string {
+  return path.split("?", 1)[0]!;
+}
