@@ -40,12 +40,17 @@ export class ByteQueue {
     return chunk;
   }
 
-  /** Up to `max` bytes in one piece, copying only when they are spread over chunks. */
-  take(max: number): Uint8Array {
+  /**
+   * Up to `max` bytes in one piece, copying only when they are spread over chunks.
+   *
+   * @param scratch where to copy to if they are, if it is large enough; the result is then a view of it
+   */
+  take(max: number, scratch?: Uint8Array): Uint8Array {
     const first = this.#chunks[this.#head];
     if (first === undefined || max <= 0) return EMPTY;
     if (first.length >= max || first.length === this.#length) return this.shift(max);
-    const bytes = new Uint8Array(Math.min(max, this.#length));
+    const length = Math.min(max, this.#length);
+    const bytes = scratch !== undefined && scratch.length >= length ? scratch.subarray(0, length) : new Uint8Array(length);
     let at = 0;
     while (at < bytes.length) {
       const chunk = this.shift(bytes.length - at);

@@ -11,6 +11,9 @@ export type StreamError = { tag: "closed" } | { tag: "last-operation-failed"; va
 /** The most that one read returns, whatever the guest asks for: it bounds what a guest can make the host copy at once. */
 const MAX_READ = 256 * 1024;
 
+/** For every stream of this thread: a fresh buffer of this size for each read costs more than the copy into it. */
+const SCRATCH = new Uint8Array(MAX_READ);
+
 /** wasi:io/streams `input-stream` over a `Source`. */
 export class InputStream extends Resource {
   #source: Source | undefined;
@@ -24,7 +27,12 @@ export class InputStream extends Resource {
 
   /** @throws {WitError<StreamError>} */
   read(len: bigint): Uint8Array {
-    const bytes = this.#open().read(clamp(len));
+    // The generated glue copies the result into the guest's memory before anything else can run.
+    return this.#read(len, SCRATCH);
+  }
+
+  #read(len: bigint, scratch: Uint8Array | undefined): Uint8Array {
+    const bytes = this.#open().read(clamp(len), scratch);
     if (bytes.length === 0) this.#throwIfOver();
     return bytes;
   }
@@ -32,7 +40,8 @@ export class InputStream extends Resource {
   /** @throws {WitError<StreamError>} */
   async blockingRead(len: bigint): Promise<Uint8Array> {
     await this.#untilReadable();
-    return this.read(len);
+    // Its result is copied only after the promise was looked at.
+    return this.#read(len, undefined);
   }
 
   /** @throws {WitError<StreamError>} */

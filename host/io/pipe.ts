@@ -30,7 +30,7 @@ export function pipe(limit: number): Pipe {
       changed,
       available: () => queue.length,
       state: () => state,
-      read: (max) => taken(queue.take(max)),
+      read: (max, scratch) => taken(queue.take(max, scratch)),
       readChunk: (max) => taken(queue.shift(max)),
       close: () => {
         readerGone = true;

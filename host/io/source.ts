@@ -82,8 +82,12 @@ export interface Source {
   available(): number;
   /** What follows the available bytes. */
   state(): SourceState;
-  /** Up to `max` bytes in one piece; empty if none are available. Frees room for the producer. */
-  read(max: number): Uint8Array;
+  /**
+   * Up to `max` bytes in one piece; empty if none are available. Frees room for the producer.
+   *
+   * @param scratch a buffer that the result may be a view of, for callers that are done with it before they read again
+   */
+  read(max: number, scratch?: Uint8Array): Uint8Array;
   /** The next chunk as the producer made it, cut to `max`; never copies. */
   readChunk(max: number): Uint8Array;
   /** The reader is gone: bytes that arrive from now on may be thrown away. */

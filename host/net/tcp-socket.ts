@@ -127,8 +127,8 @@ export class TcpSource implements Source {
     return this.#state;
   }
 
-  read(max: number): Uint8Array {
-    return this.#taken(this.#queue.take(max));
+  read(max: number, scratch?: Uint8Array): Uint8Array {
+    return this.#taken(this.#queue.take(max, scratch));
   }
 
   readChunk(max: number): Uint8Array {

@@ -44,7 +44,7 @@ export class ApplicationSide {
       changed: this.#inputChanged,
       available: () => this.#toRead.length,
       state: () => this.#ending,
-      read: (max) => this.#read(this.#toRead.take(max)),
+      read: (max, scratch) => this.#read(this.#toRead.take(max, scratch)),
       readChunk: (max) => this.#read(this.#toRead.shift(max)),
       close: () => {
         this.#inputDropped = true;

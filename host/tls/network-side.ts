@@ -46,7 +46,7 @@ export class NetworkSide {
       changed: this.#inputChanged,
       available: () => this.#outbound.length,
       state: () => (this.#outboundEnded ? { tag: "ended", ending: "authenticated" } : { tag: "open" }),
-      read: (max) => taken(this.#outbound.take(max)),
+      read: (max, scratch) => taken(this.#outbound.take(max, scratch)),
       readChunk: (max) => taken(this.#outbound.shift(max)),
       close: () => {
         this.#inputDropped = true;
