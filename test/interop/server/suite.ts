@@ -6,8 +6,20 @@ import { Scene } from "../peers/process.ts";
 import type { ClientOptions, ClientPeer } from "./clients.ts";
 import { answerOnce, serve } from "./serve.ts";
 
+/** What a client does in its own way. */
+export interface ClientTraits {
+  /** It presents no certificate from an authority that the server did not name. */
+  isShy?: boolean;
+  /** Alerts that it has for a server that it does not trust beside unknown_ca. */
+  otherRefusals?: number[];
+}
+
 /** Everything that a server of ours shows against any client. */
-export function serverSuite(name: string, client: (scene: Scene, options: ClientOptions) => ClientPeer): void {
+export function serverSuite(
+  name: string,
+  client: (scene: Scene, options: ClientOptions) => ClientPeer,
+  { isShy = false, otherRefusals = [] }: ClientTraits = {},
+): void {
   let ecdsa: TestPki;
   let rsa: TestPki;
   let other: TestPki;
@@ -90,14 +102,16 @@ export function serverSuite(name: string, client: (scene: Scene, options: Client
         expect(await client.alert()).toBe(version === "1.3" ? 116 : 40);
       });
 
-      test("refuses the certificate of a stranger with unknown_ca", async () => {
+      test("refuses the certificate of a stranger, if it is presented at all", async () => {
         const served = await serve(scene, [], (connection) => {
           asking(connection);
           connection.settings.anchors = anchors(other.root);
         });
         const client = start({ port: served.port, version, identity: clientPki });
-        expect(await outcomeOf(await served.next())).toEqual({ tag: "err", val: { tag: "certificate", val: "unknown-issuer" } });
-        expect(await client.alert()).toBe(48);
+        const reason = isShy ? "none-presented" : "unknown-issuer";
+        expect(await outcomeOf(await served.next())).toEqual({ tag: "err", val: { tag: "certificate", val: reason } });
+        if (!isShy) expect(await client.alert()).toBe(48);
+        await expect(client.body()).rejects.toThrow();
       });
 
       test("held at verify-client-identity and resumed, then answers", async () => {
@@ -114,10 +128,15 @@ export function serverSuite(name: string, client: (scene: Scene, options: Client
       test("aborted at verify-client-identity: the client reads that alert and gets nothing", async () => {
         const served = await serve(scene, ["verify"], asking);
         const client = start({ port: served.port, version, identity: clientPki });
-        const connection = await served.next();
-        await suspended(connection);
-        connection.abort(49);
-        expect(await client.alert()).toBe(49);
+        // Java tries a request that failed once more.
+        const abortAll = async (): Promise<never> => {
+          for (;;) {
+            const connection = await served.next();
+            await suspended(connection);
+            connection.abort(49);
+          }
+        };
+        expect(await Promise.race([client.alert(), abortAll()])).toBe(49);
         await expect(client.body()).rejects.toThrow();
         // Where TLS allows it: in TLS 1.3 a client is done before its certificate was seen (RFC 8446, section 4.4).
         if (version === "1.2") expect(client.sawHandshake()).toBe(false);
@@ -128,8 +147,7 @@ export function serverSuite(name: string, client: (scene: Scene, options: Client
         const client = start({ port: served.port, version, roots: [other.root] });
         const outcome = await outcomeOf(await served.next());
         expect(outcome).toMatchObject({ tag: "err", val: { tag: "alert-received" } });
-        // Go calls every fault of a certificate bad_certificate.
-        expect([42, 48]).toContain((outcome as { val: { val: number } }).val.val);
+        expect([48, ...otherRefusals]).toContain((outcome as { val: { val: number } }).val.val);
         await client.process.exited();
         expect(client.sawHandshake()).toBe(false);
       });

@@ -1,0 +1,9 @@
+import { clientSuite } from "../client/suite.ts";
+import { serverSuite } from "../server/suite.ts";
+import { gnutlsClient, gnutlsServer, javaClient, javaServer, nginxServer } from "./peers.ts";
+
+clientSuite("nginx", nginxServer);
+clientSuite("gnutls-serv", gnutlsServer, { reply: "HTTP/1.0 200 OK", isSerial: true, otherRefusals: [50] });
+clientSuite("Java's SSLServerSocket", javaServer, { otherRefusals: [42] });
+serverSuite("gnutls-cli", gnutlsClient);
+serverSuite("Java's HttpsURLConnection", javaClient, { isShy: true, otherRefusals: [46] });
