@@ -39,6 +39,36 @@ describe("groups", () => {
   });
 });
 
+describe("a hello for another host than the one connected to", () => {
+  const policy = loadPolicy(
+    JSON.stringify({
+      version: 1,
+      sni_mismatch: "decide",
+      hosts: [
+        { match: ["ruled.example"], mode: "intercept", requests: { default: "deny" } },
+        { match: ["a.example", "b.example"], mode: "intercept" },
+      ],
+    }),
+  );
+  const hello = (target: string, name: string) =>
+    decideClientHello(policy, {
+      serverName: { tag: "dns", name },
+      ech: false,
+      target: { host: target, port: 443 },
+      port: 443,
+      groups: [],
+    });
+
+  it("may be let through where both are treated alike", () => {
+    expect(hello("a.example", "b.example")).toMatchObject({ tag: "intercept", host: { name: "b.example" } });
+  });
+
+  it("is never a way around rules for requests", () => {
+    expect(hello("ruled.example", "a.example")).toMatchObject({ tag: "deny", because: { reason: "server-name-mismatch" } });
+    expect(hello("a.example", "ruled.example")).toMatchObject({ tag: "deny", because: { reason: "server-name-mismatch" } });
+  });
+});
+
 describe("a route", () => {
   it("offers HTTP/1.1 alone where requests are decided on", () => {
     const decision = decideConnect(closed, { host: "api.example.com", port: 443, groups: [] });

@@ -124,6 +124,7 @@ describe("rules for hosts", () => {
     ["example", [443, 80], "example", [80], true],
     ["10.0.0.0/8", "any", "10.1.0.0/16", "any", true],
     ["10.1.0.0/16", "any", "10.0.0.0/8", "any", false],
+    ["10.0.0.0/16", "any", "10.0.0.0/8", "any", false],
     ["0.0.0.0/0", "any", "example", "any", false],
     ["ample", "any", "example", "any", false],
   ])("%s on %j is for all of %s on %j: %s", (outer, outerPorts, inner, innerPorts, expected) => {

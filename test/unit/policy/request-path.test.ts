@@ -70,6 +70,7 @@ describe("a pattern for paths", () => {
     ["/**/x", ["/x", "/a/b/x", "/x/x"], ["/x/y", "/ax"]],
     ["/a/**/b/*/c", ["/a/b/1/c", "/a/x/b/y/b/2/c"], ["/a/b/c", "/a/b/1/2/c"]],
     ["/repos/*.git", ["/repos/.git", "/repos/a.git"], ["/repos/git", "/repos/a.git.x", "/repos/a/b.git"]],
+    ["/ab*ba", ["/abba", "/abxba"], ["/aba", "/ab", "/ba"]],
     ["/v*-beta/x", ["/v1-beta/x", "/v-beta/x"], ["/v1/x", "/v-bet/x"]],
   ])("%s", (text, inside, outside) => {
     const pattern = parsePathPattern(text);
