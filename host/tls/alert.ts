@@ -74,8 +74,9 @@ export function trafficSecret(line: string): { label: string; secret: Uint8Array
  * @param code the error's `code`, for example "ERR_SSL_SSL/TLS_ALERT_BAD_CERTIFICATE" or "ERR_SSL_TLSV1_ALERT_UNKNOWN_CA"
  */
 export function receivedAlert(code: string): number | undefined {
-  const at = code.lastIndexOf("ALERT_");
-  return at < 0 ? undefined : alertsByName.get(code.slice(at + "ALERT_".length));
+  // OpenSSL's names of the alerts of RFC 6066 leave ALERT out: ERR_SSL_TLSV1_UNRECOGNIZED_NAME.
+  const name = /^ERR_SSL_(?:SSLV3|SSL\/TLS|TLSV1|TLSV13)_(?:ALERT_)?(.+)$/.exec(code)?.[1];
+  return name === undefined ? undefined : alertsByName.get(name);
 }
 
 const alertsByName = new Map<string, number>([
