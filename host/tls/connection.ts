@@ -210,7 +210,11 @@ export class TlsConnection {
   }
 
   #endIfUnowned(): void {
-    if (!this.#handleDropped || this.#movers.count > 0 || this.#phase.tag === "ended") return;
+    const phase = this.#phase;
+    if (!this.#handleDropped || phase.tag === "ended") return;
+    // What is moved goes on by itself, but for a point that nobody can take any more, or a start that nobody can make.
+    const isStuck = phase.tag === "constructed" || (phase.tag === "held" && !phase.suspended);
+    if (this.#movers.count > 0 && !isStuck) return;
     this.#fail({ tag: "closed" }, "the connection was dropped", undefined);
   }
 
@@ -260,6 +264,7 @@ export class TlsConnection {
     this.#watchTime();
     this.changed.notify();
     this.#pump();
+    this.#endIfUnowned();
     return true;
   }
 

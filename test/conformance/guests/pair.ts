@@ -20,6 +20,9 @@ import type { Cleanup, Setting } from "./program.ts";
 export const TLS12 = 0x0303;
 export const TLS13 = 0x0304;
 
+/** A run without any network. */
+export const memory: Setting = { transport: "memory", peer: "", relayedEnding: undefined };
+
 /** What a pair is made from; the defaults connect. */
 export interface PairOptions {
   /** Both ends speak this version only. */
@@ -253,7 +256,7 @@ function attemptSuspend<T>(suspend: () => T): T | undefined {
 
 /** An established connection in memory, whose private streams are a transport. */
 function nest(cleanup: Cleanup): ReturnType<Parameters<typeof link>[4]> {
-  const outer = new Pair({ transport: "memory", peer: "" }, cleanup).establish();
+  const outer = new Pair(memory, cleanup).establish();
   const { client, server } = outer;
   return {
     client: { input: client.streams.privateInput, output: client.streams.privateOutput },

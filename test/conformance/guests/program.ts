@@ -12,6 +12,8 @@ export interface Setting {
   transport: Transport;
   /** `address:port` of the peer, IPv4. Empty where none was given. */
   peer: string;
+  /** How a server whose bytes the host moves sees a clean end, where that is known beforehand. */
+  relayedEnding: string | undefined;
 }
 
 /** Everything that a case made and that must not outlive it, in the order in which it was made. */
@@ -39,7 +41,11 @@ export function program(cases: readonly Case[]): { run(): void } {
 
 function runCases(cases: readonly Case[]): void {
   const args = getArguments().slice(1);
-  const setting: Setting = { transport: (option(args, "transport") ?? "memory") as Transport, peer: option(args, "peer") ?? "" };
+  const setting: Setting = {
+    transport: (option(args, "transport") ?? "memory") as Transport,
+    peer: option(args, "peer") ?? "",
+    relayedEnding: option(args, "relayed-ending"),
+  };
   const applicable = cases.filter(({ transports }) => transports?.includes(setting.transport) ?? true);
   if (args.includes("--list")) return applicable.forEach(list);
   const names = args.filter((arg) => !arg.startsWith("--"));

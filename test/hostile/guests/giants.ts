@@ -7,7 +7,7 @@ import { forward } from "sallyport:tls/forward@0.1.0";
 import { PrivateIdentity, PublicIdentity, TrustAnchors } from "sallyport:tls/identities@0.1.0";
 import { u64 } from "../../../src/bindings/integers.ts";
 import { errorOf, u16s } from "../../conformance/guests/expect.ts";
-import { Pair } from "../../conformance/guests/pair.ts";
+import { memory, Pair } from "../../conformance/guests/pair.ts";
 import type { Attack } from "./attack.ts";
 
 const MIB = 1024 * 1024;
@@ -18,7 +18,7 @@ export const giants: Record<string, Attack> = {
     const big = new Uint8Array(16 * MIB).fill(0x30);
     const text = "a".repeat(16 * MIB);
     const releases: (() => void)[] = [];
-    const pair = new Pair({ transport: "memory", peer: "" }, (release) => releases.push(release)).establish();
+    const pair = new Pair(memory, (release) => releases.push(release)).establish();
     const client = new Client("server.test", {});
     const leaf = PrivateIdentity.open("server").publicIdentity().exportX509Chain()[0]!;
     const many = Array.from({ length: 20_000 }, () => leaf);
@@ -63,7 +63,7 @@ export const giants: Record<string, Attack> = {
     const soon = subscribeDuration(u64(1_000_000));
     say(`polled ${Array.from(poll([never, soon])).join()}`);
     const releases: (() => void)[] = [];
-    const [a, b] = [0, 1].map(() => new Pair({ transport: "memory", peer: "" }, (release) => releases.push(release)).establish());
+    const [a, b] = [0, 1].map(() => new Pair(memory, (release) => releases.push(release)).establish());
     const forwarder = forward(a!.server.streams.privateInput, b!.client.streams.privateOutput, {
       limit: huge,
       idleTimeout: huge,

@@ -7,12 +7,11 @@ import { getDirectories } from "wasi:filesystem/preopens@0.2.12";
 import { isErrorValue } from "../../../src/bindings/errors.ts";
 import { u64 } from "../../../src/bindings/integers.ts";
 import { errorOf } from "../../conformance/guests/expect.ts";
-import { Pair } from "../../conformance/guests/pair.ts";
+import { memory, Pair } from "../../conformance/guests/pair.ts";
 import type { Attack } from "./attack.ts";
 
 const { ClientSuspension, ServerSuspension } = connection;
 const { PrivateIdentity, PublicIdentity, TrustAnchors } = identities;
-const memory = { transport: "memory", peer: "" } as const;
 
 /** Wants the key of an identity that it may use. */
 export const keys: Record<string, Attack> = {

@@ -3,7 +3,7 @@ import { createTcpSocket } from "wasi:sockets/tcp-create-socket@0.2.12";
 import { u64 } from "../../../src/bindings/integers.ts";
 import { bytesOf } from "../../conformance/guests/expect.ts";
 import { dial, rest } from "../../conformance/guests/tcp.ts";
-import { Pair } from "../../conformance/guests/pair.ts";
+import { memory, Pair } from "../../conformance/guests/pair.ts";
 import type { Attack } from "./attack.ts";
 
 /** Means well: what the others must not disturb. */
@@ -24,7 +24,7 @@ export const served: Record<string, Attack> = {
       ready.block();
       const [socket, input, output] = listener.accept();
       const releases: (() => void)[] = [];
-      new Pair({ transport: "memory", peer: "" }, (release) => releases.push(release)).establish().talk();
+      new Pair(memory, (release) => releases.push(release)).establish().talk();
       for (let release = releases.pop(); release !== undefined; release = releases.pop()) release();
       output.blockingWriteAndFlush(bytesOf("healthy"));
       output[Symbol.dispose]();
@@ -39,7 +39,7 @@ export const served: Record<string, Attack> = {
     const releases: (() => void)[] = [];
     const cleanup = (release: () => void) => void releases.push(release);
     if (how === "tls") {
-      const pair = new Pair({ transport: "tcp", peer: peer! }, cleanup).establish();
+      const pair = new Pair({ ...memory, transport: "tcp", peer: peer! }, cleanup).establish();
       pair.send(pair.client, pair.server, request);
       pair.send(pair.server, pair.client, request);
     } else {

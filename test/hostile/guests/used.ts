@@ -3,10 +3,8 @@ import { PrivateIdentity, TrustAnchors } from "sallyport:tls/identities@0.1.0";
 import { forward, relay } from "sallyport:tls/forward@0.1.0";
 import { u64 } from "../../../src/bindings/integers.ts";
 import { rest } from "../../conformance/guests/tcp.ts";
-import { makeClient, makeServer, Pair } from "../../conformance/guests/pair.ts";
+import { makeClient, makeServer, memory, Pair } from "../../conformance/guests/pair.ts";
 import type { Attack } from "./attack.ts";
-
-const memory = { transport: "memory", peer: "" } as const;
 
 /** Uses handles that are used up, or in two places at once. */
 export const used: Record<string, Attack> = {

@@ -152,6 +152,26 @@ export const dropping: Case[] = [
     },
   },
   {
+    name: "a dropped server at a point that nobody took, and nobody can take any more: the client learns it",
+    run(setting, cleanup) {
+      const pair = new Pair(setting, cleanup, { server: { clientHello: true } });
+      using reached = pair.server.tls.subscribe();
+      pair.until(() => reached.ready(), "the point");
+      pair.server.tls[Symbol.dispose]();
+      pair.until(() => pair.client.outcome() !== "none", "the outcome of the client");
+      oneOf(pair.client.outcome(), ["alert-received(80)", "truncated"], "outcome of the client");
+    },
+  },
+  {
+    name: "a dropped server whose point is still to come: the client learns it",
+    run(setting, cleanup) {
+      const pair = new Pair(setting, cleanup, { server: { accepted: true } });
+      pair.server.tls[Symbol.dispose]();
+      pair.until(() => pair.client.outcome() !== "none", "the outcome of the client");
+      oneOf(pair.client.outcome(), ["alert-received(80)", "truncated", "unauthenticated"], "outcome of the client");
+    },
+  },
+  {
     name: "private-input that nobody reads any more does not hold up the rest",
     run(setting, cleanup) {
       const pair = new Pair(setting, cleanup).establish();

@@ -149,6 +149,21 @@ export const endings: Case[] = [
     },
   ]),
   {
+    transports: ["relay"],
+    name: "close: what a server whose bytes the host moves can tell of it",
+    run(setting, cleanup) {
+      const pair = new Pair(setting, cleanup, { version: TLS13 }).establish();
+      pair.talk();
+      pair.client.tls.closeOutput();
+      equal(pair.readToEnd(pair.server), "|closed", "what the server heard");
+      oneOf(
+        pair.server.outcome(),
+        setting.relayedEnding === undefined ? ["authenticated", "unauthenticated"] : [setting.relayedEnding],
+        "outcome of the server",
+      );
+    },
+  },
+  {
     ...cuttable,
     name: "not TLS: a server that is spoken to in HTTP",
     run(setting, cleanup) {
@@ -212,7 +227,9 @@ export const endings: Case[] = [
     isSlow: true,
     run(setting, cleanup) {
       const pair = new Pair(setting, cleanup, { server: { clientHello: true } });
+      // Nor does either learn of the other's end.
       pair.link.toServer!.isShut = true;
+      pair.link.toClient!.isShut = true;
       pair.until(() => pair.client.outcome() !== "none" && pair.server.outcome() !== "none", "the outcomes");
       equal([pair.client.outcome(), pair.server.outcome()], ["timeout", "timeout"], "outcomes");
     },
