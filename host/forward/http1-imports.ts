@@ -4,6 +4,7 @@ import { type Ledger, Resource } from "../io/ledger.ts";
 import { OutputStream } from "../io/output-stream.ts";
 import { Pollable } from "../io/poll.ts";
 import type { Subject } from "./http1-message.ts";
+import { UnreadSource } from "./unread-source.ts";
 import { MessageMover, type MoveFault, type MoveOptions } from "./http1-mover.ts";
 
 /** The WIT enum `sallyport:gateway/http.http-error`. */
@@ -47,7 +48,7 @@ export function httpImports(ledger: Ledger): HttpImports {
     }
   }
   const move = (source: InputStream, sink: OutputStream, subject: Subject | undefined, options: HttpOptions): Mover => {
-    const isUsable = subject !== undefined && options.unread.length <= MAX_UNREAD && !source.hasChildren && !sink.hasChildren;
+    const isUsable = subject !== undefined && !source.hasChildren && !sink.hasChildren && fits(source, options.unread);
     if (!isUsable) throw new WitError<[HttpError, InputStream, OutputStream]>(["invalid-argument", source, sink]);
     const mover = new MessageMover(source.consume()!, sink.consume()!, subject, readOptions(options));
     mover.start();
@@ -109,6 +110,12 @@ export class MoverResource extends Resource {
   protected override release(): void {
     if (!this.#takenBack) this.#mover.drop();
   }
+}
+
+/** Whether so much may be put back, beside what was before: else a guest could make the host hold any amount. */
+function fits({ source }: InputStream, unread: Uint8Array): boolean {
+  const held = source instanceof UnreadSource ? source.held : 0;
+  return unread.length === 0 || held + unread.length <= MAX_UNREAD;
 }
 
 function bodySubject(framing: WitFraming): Subject | undefined {

@@ -46,7 +46,8 @@ export class MessageMover implements HostMover {
   constructor(source: Source, sink: Sink, subject: Subject, options: MoveOptions) {
     this.source = source;
     this.sink = sink;
-    this.#from = new UnreadSource(source);
+    // One is enough: each more would make reading a call deeper.
+    this.#from = source instanceof UnreadSource ? source : new UnreadSource(source);
     this.#from.unread(options.unread);
     this.#framer = new MessageFramer(subject);
     this.#isResponse = subject.tag === "response";

@@ -20,9 +20,9 @@ export class UnreadSource implements Source {
     return this.#front.length === 0 ? this.#inner : this;
   }
 
-  /** The source behind what was put back. */
-  get inner(): Source {
-    return this.#inner;
+  /** Bytes that were put back and not read again. */
+  get held(): number {
+    return this.#front.length;
   }
 
   /** Bytes to come before all others. */

@@ -5,7 +5,10 @@ import { Signal } from "../io/signal.ts";
 import { breathe } from "../io/turn.ts";
 
 /** The WIT enum `sallyport:gateway/event-queue.add-error`. */
-export type AddError = "token-in-use" | "full";
+export type AddError = "token-in-use" | "full" | "of-a-queue";
+
+/** Pollables of queues. One queue inside another, a thousand deep, would be a call stack as deep at each wake. */
+const ofQueues = new WeakSet<Pollable>();
 
 /** The imports `sallyport:gateway/event-queue` of one instance. */
 export function eventQueueImports(ledger: Ledger): { Queue: new () => EventQueue } {
@@ -31,6 +34,7 @@ export class EventQueue extends Resource {
   /** @throws {WitError<AddError>} */
   add(pollable: Pollable, token: number): void {
     const key = token >>> 0;
+    if (ofQueues.has(pollable)) throw new WitError<AddError>("of-a-queue");
     if (this.#entries.has(key)) throw new WitError<AddError>("token-in-use");
     if (this.#entries.size >= this.ledger.limits.handles) throw new WitError<AddError>("full");
     const entry: Entry = { token: key, pollable, stop: undefined, forget: () => {} };
@@ -60,10 +64,10 @@ export class EventQueue extends Resource {
   }
 
   subscribe(): Pollable {
-    return new Pollable(
-      this.ledger,
-      this.#changed.when(() => this.dropped || this.#hasHit()),
-    );
+    const readiness = this.#changed.when(() => this.dropped || this.#hasHit());
+    const pollable = new Pollable(this.ledger, readiness);
+    ofQueues.add(pollable);
+    return pollable;
   }
 
   take(max: number): Uint32Array {

@@ -159,6 +159,12 @@ describe("a queue refuses", () => {
     expect(await witError(() => queue.add(it.pollable, 5))).toBe("full");
   });
 
+  it("the pollable of a queue, its own or another's", async () => {
+    const { instance, queue } = setup();
+    const other = new instance.gateway["sallyport:gateway/event-queue"].Queue();
+    for (const it of [queue, other]) expect(await witError(() => queue.add(it.subscribe(), 1))).toBe("of-a-queue");
+  });
+
   it("to wait where nothing is armed: such a wait would never end", async () => {
     const { queue, latch } = setup();
     await expect(queue.wait(1)).rejects.toThrow(Trap);

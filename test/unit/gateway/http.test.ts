@@ -170,6 +170,17 @@ describe("the body of a request", () => {
     expect(text(input.read(100n)) + text(input.read(100n))).toBe("GET / tail");
   });
 
+  it("may be followed by any number of others that were read at once", () => {
+    const it = setup();
+    const http = it.instance.gateway["sallyport:gateway/http"];
+    it.send("x".repeat(20_000));
+    let [input, output] = [it.input, it.output];
+    for (let i = 0; i < 20_000; i++) {
+      [input, output] = http.forwardBody(input, output, { tag: "length", val: 1n }, DEFAULTS).takeBack();
+    }
+    expect(arrived(it.to)).toHaveLength(20_000);
+  });
+
   it("of length 0 is done at once", () => {
     expect(outcomeOf(setup().body({ tag: "length", val: 0n }))).toMatchObject({ bytes: 0n });
   });
@@ -318,6 +329,19 @@ describe("refused is", () => {
     expect(payloadOf(() => it.body({ tag: "length", val: 1n << 53n }))).toEqual(["invalid-argument", it.input, it.output]);
     const tooMuch = new Uint8Array((1 << 20) + 1);
     expect(payloadOf(() => it.body({ tag: "chunked" }, { unread: tooMuch }))).toEqual(["invalid-argument", it.input, it.output]);
+  });
+
+  it("to put back more and more, message by message", () => {
+    const it = setup();
+    const http = it.instance.gateway["sallyport:gateway/http"];
+    const options = { ...DEFAULTS, unread: new Uint8Array(400_000) };
+    let [input, output] = [it.input, it.output];
+    for (let i = 0; i < 2; i++) [input, output] = http.forwardBody(input, output, { tag: "length", val: 0n }, options).takeBack();
+    expect(payloadOf(() => http.forwardBody(input, output, { tag: "length", val: 0n }, options))).toEqual([
+      "invalid-argument",
+      input,
+      output,
+    ]);
   });
 
   it("to take streams back before the end, and twice", async () => {
