@@ -1,5 +1,5 @@
 import { connect, createServer } from "node:net";
-import { mkdirSync } from "node:fs";
+import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { listening } from "../../support/tls-over-tcp.ts";
 import { type ServerOptions, type ServerPeer, tellingServer, write, writeIdentity } from "../client/servers.ts";
@@ -36,6 +36,8 @@ export async function startNginx(scene: Scene, servers: (port: number) => string
   const port = await freePort();
   const folder = join(scene.folder, "nginx");
   mkdirSync(join(folder, "tmp"), { recursive: true });
+  // Not /dev/stdout: Node's pipes are sockets, which cannot be opened by that name.
+  const log = join(folder, "access.log");
   const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
     .map((kind) => `${kind}_temp_path ${folder}/tmp/${kind};`)
     .join(" ");
@@ -43,18 +45,27 @@ export async function startNginx(scene: Scene, servers: (port: number) => string
     scene,
     "nginx.conf",
     `daemon off; master_process off; pid ${folder}/pid; error_log stderr info; events {}
-     http { log_format told 'handshake $ssl_protocol "$request" $status $ssl_client_s_dn'; access_log /dev/stdout told; ${temporary} ${servers(port)} }`,
+     http { log_format told 'handshake $ssl_protocol "$request" $status $ssl_client_s_dn'; access_log ${log} told; ${temporary} ${servers(port)} }`,
   );
   const process = scene.start("nginx", ["-p", folder, "-c", configuration, "-e", "stderr"]);
   await Promise.race([answering(port), process.exited().then(() => Promise.reject(new Error(`nginx ended:\n${process.output}`)))]);
-  const requests = () => process.output.match(/^handshake /gm)?.length ?? 0;
+  const told = () =>
+    readFileSync(log, "latin1")
+      .split("\n")
+      .filter((line) => line.startsWith("handshake "));
   return {
     port,
     process,
     request: (text) => `GET /${text} HTTP/1.1\r\nhost: server.test\r\nconnection: close\r\n\r\n`,
     // It tells of requests, which come after a handshake.
-    handshakes: requests,
-    handshake: async () => (await process.waitFor(/^handshake .*$/m))[0],
+    handshakes: () => told().length,
+    handshake: async () => {
+      for (const deadline = performance.now() + LIMIT; told().length === 0;) {
+        if (performance.now() > deadline) throw new Error(`nginx tells of no request:\n${process.output}`);
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+      return told()[0]!;
+    },
     alert: async () => Number((await process.waitFor(/SSL alert number (\d+)/))[1]),
   };
 }
