@@ -38,8 +38,8 @@ export class UnreadSource implements Source {
     return this.#inner.state();
   }
 
-  read(max: number): Uint8Array {
-    return this.#front.length > 0 ? this.#front.take(max) : this.#inner.read(max);
+  read(max: number, scratch?: Uint8Array): Uint8Array {
+    return this.#front.length > 0 ? this.#front.take(max, scratch) : this.#inner.read(max, scratch);
   }
 
   readChunk(max: number): Uint8Array {
