@@ -61,10 +61,12 @@ export async function intercept(tcp: TcpConnection, visit: Visit, entrance: Entr
     if (destination.route.inspect) {
       const first = server;
       server = undefined;
-      return await serveInspected(connection, visit, destination, first);
+      const error = await serveInspected(connection, visit, destination, first);
+      return client.tally.fromClient === 0 && error === undefined ? interception.leftSilently() : error;
     }
     const sides = { idle: seconds(timeouts.idle), scope: client.scope, tally: client.tally };
-    return (await relaySides(connection, server.tls, sides)).error;
+    const { error, fromClient } = await relaySides(connection, server.tls, sides);
+    return fromClient === 0 ? interception.leftSilently() : error;
   } catch (error) {
     // Never a clean end of what is not complete.
     connection?.abort(alert.internalError);
@@ -166,6 +168,15 @@ class Interception {
     const message = error instanceof Error ? error.message : String(error);
     tell("handshake", client.id, { serverName: this.serverName, leafSerial: this.leafSerial, error: `client: ${message}` });
     return message;
+  }
+
+  /** Some clients look at the certificate only after the handshake, and say nothing when they do not like it. */
+  leftSilently(): string {
+    const { client, service } = this.visit;
+    const why = "left after the handshake without a byte: it may not trust the certificate";
+    service.summary.failed++;
+    tell("handshake", client.id, { serverName: this.serverName, leafSerial: this.leafSerial, error: `client: ${why}` });
+    return `the client ${why}`;
   }
 
   /** Whatever is still under way is nobody's any more. */

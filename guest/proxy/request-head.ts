@@ -4,7 +4,7 @@ import type { Reader } from "../../src/streams/index.ts";
 
 /** What came in place of, or as, the next request. */
 export type Incoming =
-  | { readonly tag: "request"; readonly head: RequestHead; readonly framing: Framing }
+  | { readonly tag: "request"; readonly head: RequestHead; readonly framing: Framing; /** Of the head. */ readonly bytes: number }
   /** The client ended, between two requests. */
   | { readonly tag: "end" }
   /** It began a request and left. */
@@ -47,15 +47,18 @@ export async function nextRequest(reader: Reader, bounds: HeadBounds, scope: Sco
 
 async function readHead(reader: Reader, headBytes: number, scope: Scope): Promise<Incoming> {
   const parser = requestParser({ head: headBytes, line: Math.min(headBytes, MAX_LINE) });
+  let read = 0;
   try {
     for (;;) {
       const part = parser.next();
       if (part?.tag === "head") {
-        reader.unread(parser.takeRest());
-        return { tag: "request", head: part.head, framing: part.framing };
+        const rest = parser.takeRest();
+        reader.unread(rest);
+        return { tag: "request", head: part.head, framing: part.framing, bytes: read - rest.length };
       }
       const bytes = await reader.read(READ_SIZE, scope);
       if (bytes === undefined) return parser.started ? { tag: "cut" } : { tag: "end" };
+      read += bytes.length;
       parser.push(bytes);
     }
   } catch (error) {

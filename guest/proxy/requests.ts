@@ -97,7 +97,8 @@ class RequestLoop implements Disposable {
     if (incoming.tag === "end") return { error: undefined };
     if (incoming.tag === "cut") return { error: "the client left within a request head" };
     if (incoming.tag === "refused") return await this.refuse(undefined, incoming.status, incoming.why, incoming.why);
-    const { head, framing } = incoming;
+    const { head, framing, bytes } = incoming;
+    client.tally.fromClient += bytes;
     if (this.requests.asksForToken && !service.door.admits(head)) return await this.askForToken(head, framing);
     if (head.minorVersion === 0) return await this.refuse(head, 505, "only HTTP/1.1 is spoken here", "http/1.0");
     const upgrade = upgradeOf(head);
