@@ -85,6 +85,8 @@ try {
   const wanted = (name: string) => positionals.length === 0 || positionals.some((word) => name.includes(word));
   for (const one of cases.filter(({ name }) => wanted(name))) await compare(one);
   if (wanted("idle")) await idleMemory();
+  // Minutes long: only when asked for by name, or as a short one.
+  if (positionals.length > 0 ? wanted("flat memory") : values.smoke === true) await flatMemory();
   if (wanted("cold start")) await coldStart();
 } finally {
   peer.kill();
@@ -157,6 +159,39 @@ async function idleMemory(): Promise<void> {
     node: `${Math.round(node / 1024)} KiB`,
     target: "stated",
   });
+}
+
+/** Whether memory stays where it is over many connections, and over many bytes. */
+async function flatMemory(): Promise<void> {
+  const steps = 5;
+  const each = values.smoke === true ? 40 : 2000;
+  const guest = runGuest(ground, ["serve", String(steps * each), "hello"]);
+  const port = await guest.port;
+  const afterConnections: number[] = [];
+  for (let i = 0; i < steps; i++) {
+    await order({ tag: "connections", port, ca, count: each, atOnce: 16 });
+    afterConnections.push(resident());
+  }
+  await guest.ended;
+  report(`flat memory, ${steps * each} connections one after the other`, {
+    "MiB after each fifth": inMib(afterConnections),
+    target: "flat",
+  });
+
+  const total = values.smoke === true ? 4 : 16;
+  const afterBytes: number[] = [];
+  for (let i = 1; i <= total; i++) {
+    await runGuest(ground, ["download", "bench.test", String(source), "forward"]).ended;
+    if (i % (total / 4) === 0) afterBytes.push(resident());
+  }
+  report(`flat memory, ${(total * bytes) / MIB / 1024} GiB forwarded to a file`, {
+    "MiB after each fourth": inMib(afterBytes),
+    target: "flat",
+  });
+}
+
+function inMib(bytes: number[]): string {
+  return bytes.map((value) => Math.round(value / MIB)).join(" ");
 }
 
 function resident(): number {
