@@ -47,7 +47,7 @@ export function verdict(evidence: Evidence): CertificateError[] {
     if (!unanchored || (reported !== "self-signed" && reported !== "unknown-issuer")) faults.add(reported);
     for (const fault of found) faults.add(fault);
   }
-  return ORDER.filter((error) => faults.has(error));
+  return CERTIFICATE_ERRORS.filter((error) => faults.has(error));
 }
 
 /** The alert that refuses a peer for this reason (RFC 8446, section 6.2), in TLS 1.3 and, but for 116, in TLS 1.2. */
@@ -83,8 +83,8 @@ function meaning({ code, reason = "" }: VerifyError): CertificateError {
 const SERVER_AUTH = "1.3.6.1.5.5.7.3.1";
 const CLIENT_AUTH = "1.3.6.1.5.5.7.3.2";
 
-/** The order of the WIT enum. */
-const ORDER: readonly CertificateError[] = [
+/** The WIT enum `certificate-error`, in its order. */
+export const CERTIFICATE_ERRORS: readonly CertificateError[] = [
   "expired",
   "not-yet-valid",
   "name-mismatch",

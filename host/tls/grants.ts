@@ -2,6 +2,7 @@ import { parseServerName } from "../../src/wire/server-name.ts";
 import { WireError } from "../../src/wire/wire-error.ts";
 import { KeyPair, type PackedKeyPair } from "../identity/private-identity.ts";
 import { AnchorSet } from "../identity/trust-anchors.ts";
+import { CERTIFICATE_ERRORS } from "../identity/verdict.ts";
 import type { CertificateError } from "../io/source.ts";
 import { GrantError } from "../net/grants.ts";
 import type { TlsOptions } from "./tls-host.ts";
@@ -87,16 +88,4 @@ function isReason(text: string): text is CertificateError {
 }
 
 /** What can be overridden. A peer that presented nothing cannot be accepted as somebody. */
-const REASONS: readonly CertificateError[] = [
-  "expired",
-  "not-yet-valid",
-  "name-mismatch",
-  "unknown-issuer",
-  "self-signed",
-  "revoked",
-  "bad-usage",
-  "bad-encoding",
-  "bad-signature",
-  "constraint-violated",
-  "other",
-];
+const REASONS: readonly CertificateError[] = CERTIFICATE_ERRORS.filter((error) => error !== "none-presented");

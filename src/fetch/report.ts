@@ -3,7 +3,7 @@ import type { FieldLine } from "../http1/write-head.ts";
 import { type Certificate, readCertificate } from "../wire/certificate.ts";
 import { WireError } from "../wire/wire-error.ts";
 import type { Handshake } from "./handshake.ts";
-import { cipherSuiteName, groupName, versionName } from "./tls-names.ts";
+import { cipherSuiteName, groupName, versionName } from "../tls/names.ts";
 
 /** A handshake for people, in lines. */
 export function handshakeLines(handshake: Handshake): string[] {
