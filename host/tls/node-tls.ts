@@ -113,7 +113,13 @@ export function startNodeTls(transport: JsTransport | Socket, options: NodeTlsOp
   if (handle === null) throw new Error("node:tls made no handle");
   socket._releaseControl();
   if (transport instanceof JsTransport) acknowledgeWritesEarly(handle, transport);
-  else socket.on("close", () => events.closed?.());
+  else {
+    socket.on("close", () => events.closed?.());
+    // A socket of ours stays half-open, and a peer that leaves within the handshake is gone all the same.
+    const leftEarly = () => events.closed?.();
+    socket.once("end", leftEarly);
+    socket.once("secure", () => socket.off("end", leftEarly));
+  }
 
   if (events.keyLog !== undefined) {
     const { keyLog } = events;

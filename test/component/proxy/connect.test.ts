@@ -2,13 +2,15 @@ import { once } from "node:events";
 import net from "node:net";
 import tls from "node:tls";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { httpsServer, type TestServer, tcpServer } from "../../support/https-servers.ts";
+import { httpsServer, type TestServer, tcpServer, tlsServer } from "../../support/https-servers.ts";
 import { makePki, type TestPki } from "../../support/pki.ts";
 import { connectThrough, endingOf, startProxy, talk, type TestProxy, through, TOKEN } from "../../support/proxy.ts";
 
 let pki: TestPki;
 let server: TestServer;
 let echo: TestServer;
+/** Ends when its client does. */
+let quiet: TestServer;
 let proxy: TestProxy;
 
 beforeAll(async () => {
@@ -17,11 +19,12 @@ beforeAll(async () => {
     response.end(`${request.method} ${request.url} ${request.headers.host}`);
   });
   echo = await tcpServer((socket) => void socket.on("error", () => {}).pipe(socket));
+  quiet = await tlsServer(pki, (socket) => void socket.resume());
   const names = ["a.test", "b.test", "denied.test", "untrusted.test", "tunnel.test", "raw.test", "elsewhere.test"];
   proxy = await startProxy({
     policy: {
       version: 1,
-      ports: [server.port, echo.port],
+      ports: [server.port, echo.port, quiet.port],
       deny: ["denied.test"],
       allow_networks: ["127.0.0.0/8"],
       anchors: { test: "test.pem" },
@@ -42,6 +45,7 @@ afterAll(async () => {
   await proxy[Symbol.asyncDispose]();
   await server[Symbol.asyncDispose]();
   await echo[Symbol.asyncDispose]();
+  await quiet[Symbol.asyncDispose]();
   expect(proxy.stderr()).toBe("");
 });
 
@@ -127,7 +131,7 @@ describe("CONNECT", () => {
   });
 
   it("gives a client that does not trust the authority nothing, and records that it refused", async () => {
-    const result = await through(proxy, `a.test:${server.port}`, { ca: pki.root.pem });
+    const result = await through(proxy, `a.test:${quiet.port}`, { ca: pki.root.pem });
     expect(result.text).toBe("");
     expect(result.ending).toMatch(/SELF_SIGNED|UNABLE_TO/);
     const record = await proxy.recorded(({ event, error }) => event === "handshake" && String(error).startsWith("client: "));
