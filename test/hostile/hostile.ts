@@ -4,7 +4,8 @@ import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
 import { loadComponent } from "../../host/component/cache.ts";
 import { type ComponentCode, compileComponent, type RunResult } from "../../host/component/instance.ts";
-import { type SuperviseOptions, supervise } from "../../host/component/supervisor.ts";
+import type { InstanceOptions } from "../../host/component/messages.ts";
+import { supervise } from "../../host/component/supervisor.ts";
 import { builtComponent } from "../support/built-component.ts";
 
 const here = dirname(fileURLToPath(import.meta.url));
@@ -28,14 +29,23 @@ export interface Aftermath {
   refusals: string[];
 }
 
-/** Let the guest do this in a worker of its own, under watch, as any guest runs. */
-export async function attack(code: ComponentCode, args: string[], options: Partial<SuperviseOptions["instance"]> = {}): Promise<Aftermath> {
+/**
+ * Let the guest do this in a worker of its own, under watch, as any guest runs.
+ *
+ * @param watchdog milliseconds; long, since a machine that does much else at once is no attack
+ */
+export async function attack(
+  code: ComponentCode,
+  args: string[],
+  options: Partial<InstanceOptions> = {},
+  watchdog = 20_000,
+): Promise<Aftermath> {
   const refusals: string[] = [];
   const running = supervise({
     code,
     instance: { ...options, args: ["attack", ...args] },
     stdio: "pipe",
-    watchdog: 1500,
+    watchdog,
     onRefusal: (line) => refusals.push(line),
   });
   running.stdin!.end();

@@ -13,6 +13,8 @@ interface Held {
   it: Disposable;
   pollables: number;
   parent?: Held;
+  /** Where bytes from here make sense: the other end of a handshake. */
+  mate?: Held;
 }
 
 /** Does anything with anything, as a seed says, and drops it all in any order. */
@@ -20,7 +22,7 @@ export const random: Record<string, Attack> = {
   random([seed, steps], say) {
     const next = randomNumbers(Number(seed));
     const held: Held[] = [];
-    let [refused, broken] = [0, 0];
+    let [refused, broken, established] = [0, 0, 0];
     for (let i = 0; i < Number(steps); i++) {
       try {
         step(held, next);
@@ -28,13 +30,25 @@ export const random: Record<string, Attack> = {
         if (isErrorValue(error)) refused++;
         else broken++;
       }
-      if (i % 50 === 0) pause();
+      if (i % 20 === 0) pause();
+      if (i % 100 === 0) established += held.filter(isEstablished).length;
     }
     while (held.length > 0) drop(held, Math.floor(next() * held.length));
     pause();
+    say(`shook hands ${established}`);
     say(`survived ${steps} steps; ${refused > 0 ? "some" : "none"} refused; ${broken} errors of the engine`);
   },
 };
+
+function isEstablished({ kind, it }: Held): boolean {
+  if (kind !== "tls") return false;
+  try {
+    (it as Client).localIdentity()?.[Symbol.dispose]();
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 function step(held: Held[], next: () => number): void {
   const choice = Math.floor(next() * 20);
@@ -46,21 +60,30 @@ function step(held: Held[], next: () => number): void {
   };
   const isA = (entry: Held, ...kinds: Held["kind"][]) => kinds.includes(entry.kind);
   switch (choice) {
-    case 0:
-    case 1: {
+    case 0: {
       if (held.length > 200) return;
-      const points = { verifyServerIdentity: next() < 0.5, connected: next() < 0.5 };
-      const servers = { clientHello: next() < 0.5, accepted: next() < 0.5, verifyClientIdentity: next() < 0.2 };
-      const tls = choice === 0 ? makeClient({ client: points }) : makeServer({ server: servers });
-      keep(held, "tls", tls);
-      const { publicInput, publicOutput, privateInput, privateOutput } = tls.streams();
-      keep(held, "input", publicInput);
-      keep(held, "output", publicOutput);
-      keep(held, "input", privateInput);
-      keep(held, "output", privateOutput);
-      if (next() < 0.9) tls.start();
+      const points = { verifyServerIdentity: next() < 0.3, connected: next() < 0.3 };
+      const servers = { clientHello: next() < 0.3, accepted: next() < 0.3, verifyClientIdentity: next() < 0.2 };
+      const asks = next() < 0.3 ? ("required" as const) : undefined;
+      const clientIdentity = next() < 0.5 ? "client" : undefined;
+      const identity = next() < 0.1 ? "expired" : "server";
+      const [client, server] = [makeClient({ client: points, clientIdentity }), makeServer({ server: servers, asks, identity })];
+      const [a, b] = [client, server].map((tls) => {
+        keep(held, "tls", tls);
+        const { publicInput, publicOutput, privateInput, privateOutput } = tls.streams();
+        keep(held, "input", privateInput);
+        keep(held, "output", privateOutput);
+        if (next() < 0.95) tls.start();
+        return { input: keep(held, "input", publicInput), output: keep(held, "output", publicOutput) };
+      });
+      a!.input.mate = b!.output;
+      b!.input.mate = a!.output;
       return;
     }
+    case 1:
+      // Let what is joined go on for a while.
+      for (const source of held.filter(({ mate }) => mate !== undefined)) carry(held, source, source.mate!, 65_536);
+      return;
     case 2: {
       const entry = pick<InputStream>("input", "output");
       if (!isA(entry, "input", "output")) return;
@@ -120,13 +143,32 @@ function step(held: Held[], next: () => number): void {
     case 10:
       if (held.length > 0) drop(held, Math.floor(next() * held.length));
       return;
-    default: {
+    case 11: {
       const [source, sink] = [pick<InputStream>("input"), pick<OutputStream>("output")];
-      if (!isA(source, "input") || !isA(sink, "output")) return;
-      const room = Number(sink.it.checkWrite());
-      if (room > 0) sink.it.write(source.it.read(u64(Math.min(room, 4096))));
+      if (isA(source, "input") && isA(sink, "output")) carry(held, source, sink, 4096);
       return;
     }
+    case 12: {
+      const entry = pick<OutputStream>("output");
+      if (isA(entry, "output"))
+        entry.it.write(new Uint8Array(Math.min(Number(entry.it.checkWrite()), 1000)).fill(Math.floor(next() * 256)));
+      return;
+    }
+    default:
+      for (const source of held.filter(({ mate }) => mate !== undefined))
+        if (next() < 0.5) carry(held, source, source.mate!, Math.floor(next() * 2000));
+      return;
+  }
+}
+
+/** Move some bytes, if both are still there. */
+function carry(held: Held[], source: Held, sink: Held, most: number): void {
+  if (!held.includes(source) || !held.includes(sink)) return;
+  try {
+    const room = Number((sink.it as OutputStream).checkWrite());
+    if (room > 0) (sink.it as OutputStream).write((source.it as InputStream).read(u64(Math.min(room, most))));
+  } catch (error) {
+    if (!isErrorValue(error)) throw error;
   }
 }
 
