@@ -109,6 +109,21 @@ test("X25519MLKEM768 with a Go client that configures nothing, as both see it", 
   expect(client.process.eventsSoFar<{ group?: number }>()[0]?.group).toBe(0x11ec);
 });
 
+test("X25519MLKEM768 with a Node client that configures nothing", async () => {
+  const served = await serve(scene, [], withIdentity);
+  const program = `const socket = require("node:tls").connect(
+    { port: ${served.port}, servername: "server.test", ca: ${JSON.stringify(ecdsa.root.pem)} },
+    () => socket.write("ping\\nCLOSE\\n"),
+  );
+  socket.pipe(process.stdout);`;
+  const client = scene.start(process.execPath, ["-e", program]);
+  const connection = await served.next();
+  await answerOnce(connection);
+  expect(await client.exited()).toBe(0);
+  expect(client.stdout).toBe("gnip\n");
+  expect(connection.info()?.group).toBe(0x11ec);
+});
+
 test("two intermediates arrive at a Go client, in order", async () => {
   const served = await serve(scene, [], withIdentity);
   const client = clients["Go crypto/tls"]!(scene, { port: served.port, roots: [ecdsa.root] });
