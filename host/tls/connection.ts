@@ -25,6 +25,9 @@ import { suiteByName } from "./wire-names.ts";
 /** How a connection ends whose socket node:tls has: close_notify and a bare FIN look the same there. */
 const CANNOT_TELL = { tag: "ended", ending: "unauthenticated", mayBeCut: true } as const;
 
+/** What a server may send before it was judged is kept only up to here. */
+const MAX_UNPROVEN_SESSIONS = 4;
+
 /** What was negotiated, as `sallyport:tls/connection.connection-info`. */
 export interface ConnectionInfo {
   protocolVersion: number;
@@ -96,6 +99,8 @@ export class TlsConnection {
   #overridden: CertificateError[] = [];
   #negotiated: Omit<ConnectionInfo, "overridden"> | undefined;
   #sessionKey = "";
+  /** Sessions from a peer that was not let through yet; none once it was. */
+  #unprovenSessions: Buffer[] | undefined = [];
   #attachment: Attachment | undefined;
   #attachedGroup: number | undefined;
   #wasFinished = false;
@@ -275,15 +280,20 @@ export class TlsConnection {
       case "answer":
         return this.#answer();
       case "release":
-        this.#network.sendFlight(this.#gate.release());
-        // A client's next record is under another key.
-        if (this.plan.role === "client") this.#secret = undefined;
-        return;
+        return this.#releaseFlight();
       case "refuse":
         return this.#refuse();
       case "open":
         return this.#open();
     }
+  }
+
+  /** Let go what is withheld. From here on an alert of ours would no longer be the first record of its key. */
+  #releaseFlight(): void {
+    const records = this.#gate.release();
+    // A client's next record is under another key, a server's under another number.
+    if (this.plan.role === "client" || records.length > 0) this.#secret = undefined;
+    this.#network.sendFlight(records);
   }
 
   #connect(): void {
@@ -361,7 +371,7 @@ export class TlsConnection {
         closeNotify: () => this.#settle(transport === undefined ? CANNOT_TELL : { tag: "ended", ending: "authenticated" }),
         closed: () => this.#socketClosed(),
         failed: (code) => this.#tlsFailed(code),
-        ...(keepSessions ? { session: (session: Buffer) => this.#host.sessions.put(this.#sessionKey, session) } : {}),
+        ...(keepSessions ? { session: (session: Buffer) => this.#keepSession(session) } : {}),
         ...(options.requestCertificate
           ? {
               keyLog: (line: string) => {
@@ -374,6 +384,15 @@ export class TlsConnection {
     );
   }
 
+  /**
+   * A session stands in for the certificate of the handshake that it came from, and a server can send one with its first
+   * flight, before that certificate was judged.
+   */
+  #keepSession(session: Buffer): void {
+    if (this.#unprovenSessions === undefined) this.#host.sessions.put(this.#sessionKey, session);
+    else if (this.#unprovenSessions.length < MAX_UNPROVEN_SESSIONS) this.#unprovenSessions.push(session);
+  }
+
   /** Ciphertext from node:tls. */
   #wrote(bytes: Uint8Array): void {
     if (this.#phase.tag === "ended") return;
@@ -384,7 +403,10 @@ export class TlsConnection {
       if (this.#watch.isRetrying) this.#secondHello ??= new SecondHello(this.#hello!);
     }
     const wasHolding = this.#gate.isHolding;
-    for (const chunk of this.#gate.push(bytes)) this.#network.send(chunk);
+    const go = this.#gate.push(bytes);
+    // A server's tickets have the numbers that an alert of ours would use again.
+    if (go.length > 0 && this.#wasFinished) this.#secret = undefined;
+    for (const chunk of go) this.#network.send(chunk);
     // The TLS library is on the stack; it is asked about the peer when it is not.
     if (!wasHolding && this.#gate.isHolding) queueMicrotask(() => this.#judge());
   }
@@ -412,6 +434,7 @@ export class TlsConnection {
   #release(failure: IoFailure | undefined): void {
     this.#secret = undefined;
     this.#helloReader = undefined;
+    this.#unprovenSessions = [];
     clearTimeout(this.#timer);
     this.#network.close();
     this.#application.close(failure);
@@ -485,8 +508,10 @@ export class TlsConnection {
   }
 
   #open(): void {
-    this.#network.sendFlight(this.#gate.release());
+    this.#releaseFlight();
     this.#secret = undefined;
+    for (const session of this.#unprovenSessions ?? []) this.#host.sessions.put(this.#sessionKey, session);
+    this.#unprovenSessions = undefined;
     this.#application.open(this.#node!);
   }
 
@@ -594,8 +619,10 @@ export class TlsConnection {
     if (this.#phase.tag === "ended") return;
     if (code === "ECONNRESET" && this.#wasFinished) return this.#fail({ tag: "transport" }, "the peer reset the connection", undefined);
     if (code === "ECONNRESET") return this.#fail({ tag: "truncated" }, "the peer closed the connection during the handshake", undefined);
-    // Before our Finished exists all that can be withheld is the alert that says why it never will.
-    if (!this.#wasFinished && this.#gate.isHolding && this.plan.role === "client") this.#network.sendFlight(this.#gate.release());
+    // In TLS 1.3, before our Finished exists, all that can be withheld is the alert that says why it never will. In TLS 1.2 our
+    // whole flight may be, certificate and all, for a server that nobody has judged.
+    const isOnlyAlert = this.plan.role === "client" && !this.#wasFinished && (this.#watch.serverHello?.version ?? 0) >= TLS13;
+    if (isOnlyAlert && this.#gate.isHolding) this.#network.sendFlight(this.#gate.release());
     const received = receivedAlert(code);
     const sent = this.#gate.sentAlert;
     const value: TlsErrorValue =
