@@ -1,0 +1,295 @@
+import { randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { type AddressInfo, createServer, type Server } from "node:net";
+import { createInterface } from "node:readline";
+import type { Readable } from "node:stream";
+import type { ComponentCode, RunResult } from "../component/instance.ts";
+import type { InstanceOptions } from "../component/messages.ts";
+import { type Supervised, supervise } from "../component/supervisor.ts";
+import { pemOf, trustBundle } from "../authority/trust-bundle.ts";
+import type { AuditGrant } from "../gateway/audit-log.ts";
+import type { SecretGrant } from "../gateway/secret-grants.ts";
+import type { PolicySettings } from "../policy/policy-component.ts";
+import type { TlsGrants } from "../tls/grants.ts";
+import { clientEnvironment } from "./client-environment.ts";
+import { openProxyAuthority, neededLimits, type ProxyAuthority } from "./proxy-authority.ts";
+import { ProxyFiles } from "./proxy-files.ts";
+import type { PolicySource, ReadPolicy } from "./policy-source.ts";
+
+/** How to run a proxy. */
+export interface ProxyStart {
+  source: PolicySource;
+  /** The component. */
+  code: ComponentCode | Promise<ComponentCode>;
+  /** `address:port` for CONNECT and plain HTTP; port 0 lets the system choose. */
+  listen: string;
+  /** `address:port` of listeners that take TLS as it comes. */
+  direct: readonly string[];
+  /** Whether clients have to show a token. */
+  auth: boolean;
+  /** Folder of the authority; one for this run without it. */
+  caFolder: string | undefined;
+  /** In place of the policy's. */
+  auditFile: string | undefined;
+  /** Threads that serve clients. */
+  workers: number;
+  tls: TlsGrants;
+  secrets: Record<string, SecretGrant>;
+  /** One line for people. */
+  tell: (line: string) => void;
+}
+
+/** What a proxy did, all its workers together. */
+export interface ProxySummary {
+  connections: number;
+  tunnelled: number;
+  intercepted: number;
+  denied: number;
+  failed: number;
+  requests: number;
+}
+
+/** A policy that the proxy cannot take up while it runs. */
+export class NeedsRestartError extends Error {
+  override readonly name = "NeedsRestartError";
+  readonly code = "ERR_SALLYPORT_NEEDS_RESTART";
+}
+
+/** A proxy that runs. */
+export class RunningProxy {
+  /** `address:port`, with the port that the system chose. */
+  readonly address: string;
+  /** What clients need. */
+  readonly environment: Record<string, string>;
+  /** How the first worker that did not want to end did. */
+  readonly ended: Promise<RunResult>;
+  /** Where records go. */
+  readonly auditFile: string | undefined;
+  readonly #start: ProxyStart;
+  readonly #settings: PolicySettings;
+  readonly #authority: ProxyAuthority | undefined;
+  readonly #files: ProxyFiles;
+  readonly #workers: readonly ProxyWorker[];
+
+  private constructor(
+    start: ProxyStart,
+    policy: ReadPolicy,
+    authority: ProxyAuthority | undefined,
+    files: ProxyFiles,
+    address: string,
+    token: string | undefined,
+  ) {
+    this.#start = start;
+    this.#settings = policy.settings;
+    this.#authority = authority;
+    this.#files = files;
+    this.address = address;
+    const credentials = token === undefined ? "" : `sallyport:${token}@`;
+    const caFile = authority === undefined ? undefined : files.write("ca.pem", pemOf(authority.roots));
+    const bundleFile = authority === undefined ? undefined : files.write("bundle.pem", trustBundle(authority.roots));
+    this.environment = clientEnvironment({ url: `http://${credentials}${address}`, caFile, bundleFile });
+    const instance = instanceOptions(start, policy.settings, authority, files, address, token);
+    this.auditFile = instance.gateway?.audit?.file;
+    this.#workers = Array.from({ length: start.workers }, () => new ProxyWorker(start, instance, policy.text));
+    this.ended = Promise.race(this.#workers.map(({ result }) => result));
+    this.ended.catch(() => {});
+  }
+
+  /**
+   * Start it; it takes clients when this resolves.
+   *
+   * @throws {PolicyFileError} @throws {PolicyRefusedError} @throws {AnchorFileError} what is wrong with the policy
+   * @throws {AuthorityError} what is wrong with the authority
+   * @throws {UnusableError} when no instance can be made
+   */
+  static async start(start: ProxyStart): Promise<RunningProxy> {
+    const policy = await start.source.read();
+    checkGrants(start, policy.settings);
+    const authority = await openProxyAuthority(start.caFolder, policy.settings);
+    const files = new ProxyFiles();
+    let reserved: Reservation | undefined;
+    try {
+      for (const [name, pem] of policy.anchors) files.replaceAnchors(name, pem);
+      reserved = await reserve(start.listen);
+      const token = start.auth ? randomBytes(32).toString("hex") : undefined;
+      const proxy = new RunningProxy(start, policy, authority, files, reserved.address, token);
+      await reserved.release();
+      await Promise.all(proxy.#workers.map((worker) => worker.start()));
+      return proxy;
+    } catch (error) {
+      await reserved?.release();
+      files[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  /**
+   * Take up the policy file as it is now. Connections that it allows go on, others end.
+   *
+   * @throws what is wrong with it; the old one stays in force
+   * @throws {NeedsRestartError} when it wants what was not granted at the start
+   */
+  async reload(): Promise<void> {
+    const policy = await this.#start.source.read();
+    this.#checkReload(policy.settings);
+    for (const [name, pem] of policy.anchors) this.#files.replaceAnchors(name, pem);
+    await Promise.all(this.#workers.map((worker) => worker.reload(policy.text)));
+  }
+
+  /** Take no new clients, let those that are there finish for as long as the policy says, and end. */
+  async stop(): Promise<ProxySummary> {
+    const deadline = this.#settings.drainTimeout * 1000 + LAST_WORDS;
+    const summaries = await Promise.all(this.#workers.map((worker) => worker.stop(deadline)));
+    this.#files[Symbol.dispose]();
+    const sum: ProxySummary = { connections: 0, tunnelled: 0, intercepted: 0, denied: 0, failed: 0, requests: 0 };
+    for (const summary of summaries) for (const key of Object.keys(sum) as (keyof ProxySummary)[]) sum[key] += summary[key];
+    return sum;
+  }
+
+  /** The host's rules were made from the first policy, and hold whatever a later one says. */
+  #checkReload(settings: PolicySettings): void {
+    checkGrants(this.#start, settings);
+    const needed = neededLimits(settings);
+    if (needed !== undefined && this.#authority?.authority.bounds.limits.coversAll(needed) !== true)
+      throw new NeedsRestartError("it intercepts names that the certification authority of this run is not for: restart the proxy");
+    const fixed = ["allowNetworks", "auditPath", "auditMode", "auditFsync", "leafCache"] as const;
+    const changed = fixed.filter((key) => JSON.stringify(settings[key]) !== JSON.stringify(this.#settings[key]));
+    if (changed.length > 0)
+      throw new NeedsRestartError(`it changes what is settled when the proxy starts (${changed.join(", ")}): restart the proxy`);
+  }
+}
+
+function checkGrants({ tls, secrets }: ProxyStart, settings: PolicySettings): void {
+  const identity = settings.identities.find((name) => tls.identities?.[name] === undefined);
+  if (identity !== undefined)
+    throw new NeedsRestartError(`it shows servers the identity ${identity}, which was not given: --identity ${identity}=CERT,KEY`);
+  const secret = settings.secrets.find((name) => secrets[name] === undefined);
+  if (secret !== undefined) throw new NeedsRestartError(`it places the secret ${secret}, which was not given: --secret ${secret}=SOURCE`);
+}
+
+function instanceOptions(
+  start: ProxyStart,
+  settings: PolicySettings,
+  authority: ProxyAuthority | undefined,
+  files: ProxyFiles,
+  address: string,
+  token: string | undefined,
+): InstanceOptions {
+  return {
+    args: ["proxy", "--listen", address, ...start.direct.flatMap((at) => ["--direct", at]), ...(token === undefined ? ["--no-auth"] : [])],
+    env: token === undefined ? {} : { SALLYPORT_PROXY_TOKEN: token },
+    grants: { listen: [address, ...start.direct] },
+    preopens: [{ host: files.anchors, guest: "/anchors", write: false }],
+    tls: { handshakeTimeout: settings.handshakeTimeout * 1000, maxConnections: 2 * settings.connections + 64, ...start.tls },
+    limits: { connections: 2 * settings.connections + 64, handles: 64 * settings.connections + 10_000 },
+    reusePort: start.workers > 1,
+    gateway: {
+      dial: { allow: ["*"], allowNetworks: settings.allowNetworks, refuse: [address, ...start.direct].filter((at) => !at.startsWith(":")) },
+      secrets: start.secrets,
+      ...(authority === undefined ? {} : { authorities: { proxy: authority.authority.forWorker() } }),
+      ...auditOf(start, settings),
+    },
+  };
+}
+
+function auditOf({ auditFile, source }: Pick<ProxyStart, "auditFile" | "source">, settings: PolicySettings): { audit?: AuditGrant } {
+  const file = auditFile ?? (settings.auditPath === undefined ? undefined : source.pathOf(settings.auditPath));
+  if (file === undefined) return {};
+  const fsync = { never: "none", "each-second": "interval", "each-record": "each" } as const;
+  return { audit: { file, mode: settings.auditMode, fsync: fsync[settings.auditFsync] } };
+}
+
+/** One worker of a proxy: a component that is followed by another one when it dies. */
+class ProxyWorker {
+  readonly result: Promise<RunResult>;
+  readonly #supervised: Supervised;
+  readonly #tell: (line: string) => void;
+  #summary: ProxySummary | undefined;
+  #ready = Promise.withResolvers<void>();
+  #reloaded: PromiseWithResolvers<string> | undefined;
+  #lastComplaint = "";
+
+  constructor(start: ProxyStart, instance: InstanceOptions, policy: string) {
+    this.#tell = start.tell;
+    this.#supervised = supervise({
+      code: start.code,
+      instance,
+      stdio: "pipe",
+      restart: true,
+      onRefusal: start.tell,
+      onRestart: (death, delay) => start.tell(`sallyport: a worker of the proxy died (${death.tag}); the next one starts in ${delay} ms`),
+    });
+    this.result = this.#supervised.result;
+    this.#supervised.stdin?.end();
+    this.#supervised.reload(policy);
+    this.#follow(this.#supervised.stdout!, (line) => this.#said(line));
+    this.#follow(this.#supervised.stderr!, (line) => {
+      this.#lastComplaint = line.replace(/^proxy: /, "");
+      this.#tell(`sallyport: ${line}`);
+    });
+  }
+
+  /** Resolves when it takes clients. @throws {UnusableError} @throws {Error} when it ends before */
+  async start(): Promise<void> {
+    const over = this.result.then((result) => {
+      const reason = result.tag === "trap" ? `: ${result.reason}` : "";
+      throw new Error(`the proxy ended before it began (${result.tag}${reason}) ${this.#lastComplaint}`);
+    });
+    over.catch(() => {});
+    await Promise.race([this.#ready.promise, over]);
+  }
+
+  /** @throws {Error} when the component does not take it */
+  async reload(policy: string): Promise<void> {
+    this.#reloaded = Promise.withResolvers();
+    this.#supervised.reload(policy);
+    const answer = await Promise.race([this.#reloaded.promise, this.result.then(() => "ended")]);
+    if (!answer.startsWith("changed")) throw new Error(this.#lastComplaint || "the proxy does not take the policy");
+  }
+
+  async stop(deadline: number): Promise<ProxySummary> {
+    await this.#supervised.stop(deadline).catch(() => {});
+    // Its last line is on its way.
+    if (this.#supervised.stdout?.readableEnded === false) await once(this.#supervised.stdout, "end").catch(() => {});
+    return this.#summary ?? { connections: 0, tunnelled: 0, intercepted: 0, denied: 0, failed: 0, requests: 0 };
+  }
+
+  #follow(source: Readable, onLine: (line: string) => void): void {
+    createInterface({ input: source }).on("line", onLine);
+  }
+
+  #said(line: string): void {
+    const [word, ...rest] = line.split(" ");
+    const text = rest.join(" ");
+    if (word === "ready") this.#ready.resolve();
+    else if (word === "policy") this.#reloaded?.resolve(text);
+    else if (word === "summary") this.#summary = JSON.parse(text) as ProxySummary;
+  }
+}
+
+interface Reservation {
+  address: string;
+  release(): Promise<void>;
+}
+
+/** Find a free port: every worker, and every one that follows another, has to listen on the same. */
+async function reserve(listen: string): Promise<Reservation> {
+  const match = /^(\[[0-9a-fA-F:.]+\]|[0-9.]*):([0-9]{1,5})$/.exec(listen);
+  if (match === null || match[2] !== "0") return { address: listen, release: () => Promise.resolve() };
+  const host = match[1]!;
+  const server: Server = createServer();
+  server.listen(0, host === "" ? "0.0.0.0" : host.replace(/^\[(.*)\]$/, "$1"));
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  let released: Promise<unknown> | undefined;
+  return {
+    address: `${host}:${port}`,
+    release: async () => {
+      released ??= new Promise((resolve) => server.close(resolve));
+      await released;
+    },
+  };
+}
+
+/** Milliseconds beyond the drain. */
+const LAST_WORDS = 2000;
