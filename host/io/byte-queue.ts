@@ -1,10 +1,18 @@
 const EMPTY = new Uint8Array(0);
 
+/** Chunks up to this size are gathered once more than `FEW` wait: an object for each would outweigh its bytes many times. */
+const SMALL = 512;
+const FEW = 16;
+const GATHERED = 16 * 1024;
+
 /** The buffer of every stream: chunks in order, taken from the front without copying where one chunk is enough. */
 export class ByteQueue {
   #chunks: Uint8Array[] = [];
   #head = 0;
   #length = 0;
+  /** What the last chunk is a view of, if small ones are gathered there, and how much of it is used. */
+  #gathered: Uint8Array | undefined;
+  #used = 0;
 
   /** Bytes held. */
   get length(): number {
@@ -14,8 +22,10 @@ export class ByteQueue {
   /** Append; the queue owns the chunk from here on. */
   push(chunk: Uint8Array): void {
     if (chunk.length === 0) return;
-    this.#chunks.push(chunk);
     this.#length += chunk.length;
+    if (chunk.length <= SMALL && this.#chunks.length - this.#head > FEW) return this.#gather(chunk);
+    this.#gathered = undefined;
+    this.#chunks.push(chunk);
   }
 
   /** Put back in front what was taken before. */
@@ -64,6 +74,20 @@ export class ByteQueue {
     this.#chunks = [];
     this.#head = 0;
     this.#length = 0;
+    this.#gathered = undefined;
+  }
+
+  /** What was given out before stays as it is: only unused room is written to. */
+  #gather(chunk: Uint8Array): void {
+    if (this.#gathered === undefined || this.#used + chunk.length > GATHERED) {
+      this.#gathered = new Uint8Array(GATHERED);
+      this.#used = 0;
+      this.#chunks.push(this.#gathered.subarray(0, 0));
+    }
+    this.#gathered.set(chunk, this.#used);
+    this.#used += chunk.length;
+    const last = this.#chunks.length - 1;
+    this.#chunks[last] = this.#gathered.subarray(this.#chunks[last]!.byteOffset, this.#used);
   }
 
   #advance(): void {

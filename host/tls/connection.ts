@@ -25,6 +25,9 @@ import { suiteByName } from "./wire-names.ts";
 /** How a connection ends whose socket node:tls has: close_notify and a bare FIN look the same there. */
 const CANNOT_TELL = { tag: "ended", ending: "unauthenticated", mayBeCut: true } as const;
 
+/** Record headers and tags of some hundred megabytes of data, or what a peer may send that is none. */
+const MAX_FRUITLESS = 1024 * 1024;
+
 /** What a server may send before it was judged is kept only up to here. */
 const MAX_UNPROVEN_SESSIONS = 4;
 
@@ -75,7 +78,7 @@ export class TlsConnection {
   readonly #network = new NetworkSide(this, {
     arrived: () => this.#pump(),
     broke: () => this.#fail({ tag: "transport" }, "the transport failed", undefined),
-    taken: () => this.#transport?.drained(),
+    taken: () => this.#outboundTaken(),
   });
   readonly #application = new ApplicationSide(this, {
     cut: () => this.#fail({ tag: "transport" }, "cut by the forwarder", undefined),
@@ -98,6 +101,8 @@ export class TlsConnection {
   #peer: Peer | undefined;
   #overridden: CertificateError[] = [];
   #negotiated: Omit<ConnectionInfo, "overridden"> | undefined;
+  /** Bytes that were given to the TLS library while it could not write, without data coming of them. */
+  #fruitless = 0;
   #sessionKey = "";
   /** Sessions from a peer that was not let through yet; none once it was. */
   #unprovenSessions: Buffer[] | undefined = [];
@@ -331,7 +336,9 @@ export class TlsConnection {
     const verifies = this.settings.clientCertificate !== "none";
     this.#gate = new FlightGate(verifies ? "server" : "none");
     const { inbound } = this.#network;
-    const received = this.#helloReader!.received();
+    const reader = this.#helloReader!;
+    const received = reader.received();
+    const end = received.length - reader.following;
     this.#helloReader = undefined;
     const pending = () => Buffer.concat([received, inbound.take(inbound.length)]);
     this.#attachment = this.#host.options.attach
@@ -343,7 +350,11 @@ export class TlsConnection {
     const alpn = answer.alpnId === undefined ? undefined : alpnWire([answer.alpnId]);
     this.#startNode(context, { alpn, session: undefined, requestCertificate: verifies }, false);
     // Only now: node:tls reads, and loses, what is there while it is being made.
-    if (this.#attachment === undefined) inbound.unshift(received);
+    if (this.#attachment === undefined) {
+      // Apart: if the answer is a HelloRetryRequest, a second hello that did not wait for it has to be looked at as well.
+      inbound.unshift(received.subarray(end));
+      inbound.unshift(received.subarray(0, end));
+    }
     this.#dispatch({ tag: "answered", verifies });
   }
 
@@ -367,7 +378,10 @@ export class TlsConnection {
       { role, context, serverName: this.target?.sni, ...options },
       {
         finished: () => this.#finished(),
-        data: (bytes) => this.#application.receive(bytes),
+        data: (bytes) => {
+          this.#fruitless = Math.max(0, this.#fruitless - bytes.length);
+          this.#application.receive(bytes);
+        },
         closeNotify: () => this.#settle(transport === undefined ? CANNOT_TELL : { tag: "ended", ending: "authenticated" }),
         closed: () => this.#socketClosed(),
         failed: (code) => this.#tlsFailed(code),
@@ -409,6 +423,16 @@ export class TlsConnection {
     for (const chunk of go) this.#network.send(chunk);
     // The TLS library is on the stack; it is asked about the peer when it is not.
     if (!wasHolding && this.#gate.isHolding) queueMicrotask(() => this.#judge());
+  }
+
+  /** The network took ciphertext: the TLS library may write on, and what it was not given for that reason may go in. */
+  #outboundTaken(): void {
+    const transport = this.#transport;
+    if (transport === undefined) return;
+    transport.drained();
+    if (transport.isBlocked || this.#fruitless === 0) return;
+    this.#fruitless = 0;
+    this.#pump();
   }
 
   #outboundEnded(): void {
@@ -548,7 +572,11 @@ export class TlsConnection {
       return true;
     }
     if (!feeds(this.#phase) || this.#transport?.isFlowing !== true) return false;
+    // Not from the peer's bytes that are data, but from those that are answered (KeyUpdate) the TLS library makes ciphertext
+    // that it keeps itself while nobody takes it.
+    if (this.#transport.isBlocked && this.#fruitless > MAX_FRUITLESS) return false;
     const bytes = this.#network.inbound.shift();
+    if (this.#transport.isBlocked) this.#fruitless += bytes.length;
     if (this.#phase.tag === "handshaking" && !this.#inspect(bytes)) return false;
     this.#transport.deliver(bytes);
     return true;

@@ -39,6 +39,11 @@ export class JsTransport extends EventEmitter {
     return this.#flowing;
   }
 
+  /** Whether node:tls waits with what it writes until there is room. */
+  get isBlocked(): boolean {
+    return this.#acknowledge !== undefined;
+  }
+
   /** Ciphertext from the peer. Only while flowing. */
   deliver(bytes: Uint8Array): void {
     this.emit("data", bytes);

@@ -55,7 +55,7 @@ export interface NodeTls {
   readonly pending: number;
   pause(): void;
   resume(): void;
-  /** Take what is decrypted and was held back by `pause`, or before `open`. */
+  /** Take what is decrypted and was held back by `pause`, or before `open`. Nothing is told after that. */
   drain(): Uint8Array[];
   /** Whether close_notify arrived, perhaps behind bytes that were not told yet. */
   readonly isInboundClosed: boolean;
@@ -136,6 +136,7 @@ export function startNodeTls(transport: JsTransport | Socket, options: NodeTlsOp
   let opened = false;
   let pending = 0;
   let corked = false;
+  const tell = (bytes: Uint8Array) => events.data(bytes);
   const uncork = () => {
     corked = false;
     socket.uncork();
@@ -151,7 +152,7 @@ export function startNodeTls(transport: JsTransport | Socket, options: NodeTlsOp
       if (opened) return;
       opened = true;
       socket.on("end", () => events.closeNotify());
-      socket.on("data", (bytes: Uint8Array) => events.data(bytes));
+      socket.on("data", tell);
     },
     write(bytes, done) {
       pending += bytes.length;
@@ -172,6 +173,8 @@ export function startNodeTls(transport: JsTransport | Socket, options: NodeTlsOp
     pause: () => void socket.pause(),
     resume: () => void socket.resume(),
     drain() {
+      // `read` would tell them as well.
+      socket.off("data", tell);
       const chunks: Uint8Array[] = [];
       for (let chunk = socket.read() as Uint8Array | null; chunk !== null; chunk = socket.read() as Uint8Array | null) chunks.push(chunk);
       return chunks;

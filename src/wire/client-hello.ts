@@ -54,6 +54,11 @@ export class ClientHelloReader {
     return this.#received.peek();
   }
 
+  /** How many bytes at the end of `received` came behind the records of the hello that was returned. */
+  get following(): number {
+    return this.#records.pending;
+  }
+
   /**
    * Take what came from the network. The chunk must not change afterwards. Push nothing more once a hello was returned or
    * an error thrown.

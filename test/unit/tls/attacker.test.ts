@@ -115,6 +115,55 @@ describe("a server of TLS 1.3 that goes on before it was judged", () => {
   });
 });
 
+describe("a client that sends its second hello before it was asked for one", () => {
+  const hellos = async (alter: (second: Buffer) => void) => {
+    const asks = retrying();
+    const wire = new Wire();
+    const peer = tls.connect({ socket: wire, servername: "server.test", ca: pki.root.pem, ecdhCurve: "X25519:P-384" });
+    peer.on("error", () => {});
+    const chunks: Uint8Array[] = [];
+    wire.written = (bytes) => {
+      chunks.push(bytes);
+      asks.publicOutput.write(bytes);
+    };
+    for (let i = 0; i < 5; i++) await turn();
+    wire.flush();
+    wire.push(sent(asks));
+    wire.written = (bytes) => chunks.push(bytes);
+    for (let i = 0; i < 5; i++) await turn();
+    peer.destroy();
+    asks.terminate();
+    const second = Buffer.concat(chunks.slice(1));
+    alter(second);
+    return Buffer.concat([chunks[0]!, second]);
+  };
+
+  test("is refused with alert 47 if that has another server name", async () => {
+    const both = await hellos((second) => second.write("serves.test", second.indexOf("server.test"), "latin1"));
+    const connection = retrying();
+    connection.publicOutput.write(both);
+    for (let i = 0; i < 5; i++) await turn();
+    expect(connection.outcome).toEqual({ tag: "err", val: { tag: "alert-sent", val: 47 } });
+  });
+
+  test("is answered if it is the same", async () => {
+    const both = await hellos(() => {});
+    const connection = retrying();
+    connection.publicOutput.write(both);
+    for (let i = 0; i < 5; i++) await turn();
+    expect(connection.outcome).toBeUndefined();
+    expect(recordTypes(sent(connection))).toContain(23);
+  });
+
+  function retrying(): TlsConnection {
+    const connection = new TlsConnection(tlsHost(), { role: "server", points: new Set() });
+    connection.settings.identities = [keyPair(pki)];
+    connection.settings.groups = [0x18];
+    connection.start();
+    return connection;
+  }
+});
+
 describe("a server that has let its client in over TLS 1.3", () => {
   test("never seals an alert under a number that a ticket had", async () => {
     const host = tlsHost();
@@ -174,7 +223,7 @@ class Wire extends Duplex {
 
   override _write(chunk: Uint8Array, _encoding: string, done: () => void): void {
     if (this.written === undefined) this.#early.push(chunk);
-    else this.written(chunk);
+    else this.written(chunk.slice());
     done();
   }
 
