@@ -45,6 +45,10 @@ const BUNDLE_VARIABLES = [
   "CARGO_HTTP_CAINFO",
   "AWS_CA_BUNDLE",
   "DENO_CERT",
+  "NIX_SSL_CERT_FILE",
+  "HTTPLIB2_CA_CERTS",
+  "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH",
+  "CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE",
 ] as const;
 
 function quoted(value: string): string {
