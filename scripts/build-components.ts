@@ -10,6 +10,8 @@ interface Guest extends Pick<ComponentSource, "entry" | "world" | "engine"> {
   name: string;
   /** Folder of the WIT package with its world; that of the samples if it is not given. */
   wit?: string;
+  /** Folders of further packages of ours that the world refers to. */
+  witDeps?: string[];
 }
 
 const guests: Guest[] = [
@@ -20,7 +22,7 @@ const guests: Guest[] = [
   { name: "https-get-wasi-tls", entry: "guest/https-get-wasi-tls/main.ts", world: "https-get-wasi-tls", engine: "quickjs" },
   { name: "tokens", entry: "guest/tokens/main.ts", world: "tokens-self-contained", engine: "quickjs", wit: "wit/policy" },
   { name: "interception", entry: "guest/interception/main.ts", world: "policy", engine: "quickjs", wit: "wit/policy" },
-  { name: "proxy", entry: "guest/proxy/main.ts", world: "proxy", engine: "quickjs", wit: "wit/gateway" },
+  { name: "proxy", entry: "guest/proxy/main.ts", world: "proxy", engine: "quickjs", wit: "wit/gateway", witDeps: ["wit/policy"] },
   {
     name: "tokens-host-assisted",
     entry: "guest/tokens/host-assisted.ts",
@@ -52,7 +54,12 @@ async function build(guest: Guest): Promise<void> {
   const stamp = `${file}.hash`;
   if (existsSync(file) && existsSync(stamp) && readFileSync(stamp, "utf8") === hash) return;
   const start = performance.now();
-  const component = await componentize({ ...guest, entry: join(root, guest.entry), wit: join(root, guest.wit ?? "wit/samples"), witDeps });
+  const component = await componentize({
+    ...guest,
+    entry: join(root, guest.entry),
+    wit: join(root, guest.wit ?? "wit/samples"),
+    witDeps: [...witDeps, ...(guest.witDeps ?? []).map((path) => join(root, path))],
+  });
   writeFileSync(`${file}.new`, component);
   renameSync(`${file}.new`, file);
   writeFileSync(stamp, hash);

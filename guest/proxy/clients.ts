@@ -1,6 +1,9 @@
 import { formatSocketAddress } from "../../src/net/socket-address.ts";
 import type { TcpConnection } from "../../src/net/tcp-connection.ts";
 import { type Nanoseconds, now, Scope } from "../../src/reactor/index.ts";
+import type { Channel } from "../../src/tokens/index.ts";
+import type { Holder } from "./access-keys.ts";
+import type { Door } from "./proxy-auth.ts";
 
 /** One client connection. */
 export interface Client {
@@ -10,8 +13,18 @@ export interface Client {
   readonly began: Nanoseconds;
   /** Cancelled when the connection has to end: the policy no longer allows it, or the proxy stops. */
   readonly scope: Scope;
-  /** Of the token that it showed. */
-  readonly groups: readonly string[];
+  /** Who is let in with it. */
+  readonly door: Door;
+  /** Of the token that it showed last. */
+  groups: readonly string[];
+  /** Whom that token vouches for. */
+  holder: Holder | undefined;
+  /** How often it showed what was not accepted. */
+  refusals: number;
+  /** What its tokens can be bound to: nothing without TLS to the proxy itself. */
+  channel: Channel;
+  /** Of the certificate that it showed in TLS to the proxy itself. */
+  certificateSubject: string | undefined;
   /**
    * Whether the policy still decides in the same way, as the connection goes on; asked after each change of the policy.
    * `undefined`: nothing has been decided yet.
@@ -29,6 +42,15 @@ export class NoLongerAllowed extends Error {
 
   constructor() {
     super("the policy was changed and does not allow this any more");
+  }
+}
+
+/** Whoever the client's token vouches for is revoked. */
+export class HolderRevoked extends Error {
+  readonly code = "ERR_SALLYPORT_REVOKED";
+
+  constructor() {
+    super("the subject of the token was revoked");
   }
 }
 
@@ -59,13 +81,18 @@ export class Clients {
   }
 
   /** A client has come. */
-  enter(tcp: TcpConnection): Client {
+  enter(tcp: TcpConnection, door: Door): Client {
     const client: Client = {
       id: ++this.count,
       address: addressOf(tcp),
       began: now(),
       scope: new Scope(),
+      door,
       groups: [],
+      holder: undefined,
+      refusals: 0,
+      channel: {},
+      certificateSubject: undefined,
       stillAllowed: undefined,
       idle: new Scope(this.stopping),
       tally: { fromClient: 0, toClient: 0 },
@@ -86,6 +113,13 @@ export class Clients {
   reconsider(): number {
     const ended = Array.from(this.all).filter(({ stillAllowed }) => stillAllowed?.() === false);
     for (const client of ended) client.scope.cancel(new NoLongerAllowed());
+    return ended.length;
+  }
+
+  /** End those of holders that were revoked. Returns how many. */
+  expel(isRevoked: (holder: Holder) => boolean): number {
+    const ended = Array.from(this.all).filter(({ holder }) => holder !== undefined && isRevoked(holder));
+    for (const client of ended) client.scope.cancel(new HolderRevoked());
     return ended.length;
   }
 

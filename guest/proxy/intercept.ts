@@ -1,12 +1,12 @@
 import type { ClientHello } from "sallyport:tls/connection@0.1.0";
 import { dropInOrder } from "../../src/bindings/drop.ts";
 import { optional } from "../../src/bindings/option.ts";
-import type { TcpConnection } from "../../src/net/tcp-connection.ts";
 import { type ClientHelloRequest, type ConnectionDecision, hostText } from "../../src/policy/index.ts";
 import { Scope } from "../../src/reactor/index.ts";
 import { acceptTls, type Answer, RefusePeer, type TlsConnection } from "../../src/tls/index.ts";
 import { latin1 } from "../../src/wire/utf8.ts";
 import { answer, linger } from "./answers.ts";
+import type { ClientConnection } from "./client-connection.ts";
 import { alert } from "./hello-reader.ts";
 import { NotIssued } from "./leaf-certificates.ts";
 import { decided, NotRecorded, type RecordFields, tell, tlsSide, write } from "./records.ts";
@@ -31,7 +31,7 @@ export interface Entrance {
  * @param tcp owned from here on
  * @returns what went wrong, for the record
  */
-export async function intercept(tcp: TcpConnection, visit: Visit, entrance: Entrance): Promise<string | undefined> {
+export async function intercept(tcp: ClientConnection, visit: Visit, entrance: Entrance): Promise<string | undefined> {
   const { client, service } = visit;
   const { timeouts } = service.live.policy.settings;
   const interception = new Interception(visit, entrance);

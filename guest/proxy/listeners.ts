@@ -4,6 +4,7 @@ import type { TcpConnection } from "../../src/net/tcp-connection.ts";
 import { Cancelled, MILLISECOND, now, type Scope, sleep, spawn } from "../../src/reactor/index.ts";
 import { answer } from "./answers.ts";
 import { Stopped } from "./clients.ts";
+import type { Door } from "./proxy-auth.ts";
 import { tell } from "./records.ts";
 import type { Service, Visit } from "./service.ts";
 
@@ -11,6 +12,7 @@ import type { Service, Visit } from "./service.ts";
  * Take the clients of a listener, each by itself: what one does ends its own connection at most.
  *
  * @param listener closed when this returns
+ * @param door who is let in there
  * @param serve one client; owns its connection; returns what went wrong
  * @throws {SocketError} when nothing can be accepted any more
  */
@@ -18,6 +20,7 @@ export async function takeClients(
   listener: TcpListener,
   service: Service,
   stopping: Scope,
+  door: Door,
   serve: (tcp: TcpConnection, visit: Visit) => Promise<string | undefined>,
 ): Promise<void> {
   try {
@@ -27,7 +30,7 @@ export async function takeClients(
         spawn(() => turnAway(tcp, service));
         continue;
       }
-      spawn(() => visitOf(tcp, service, serve));
+      spawn(() => visitOf(tcp, service, door, serve));
     }
   } catch (error) {
     if (!(error instanceof Cancelled) && !(error instanceof Stopped)) throw error;
@@ -39,9 +42,10 @@ export async function takeClients(
 async function visitOf(
   tcp: TcpConnection,
   service: Service,
+  door: Door,
   serve: (tcp: TcpConnection, visit: Visit) => Promise<string | undefined>,
 ): Promise<void> {
-  const client = service.clients.enter(tcp);
+  const client = service.clients.enter(tcp, door);
   let error: string | undefined;
   try {
     error = await serve(tcp, { client, service });

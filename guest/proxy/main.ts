@@ -6,20 +6,23 @@ import { encodeUtf8 } from "../../src/bindings/text.ts";
 import { reportTo } from "../../src/cli/report.ts";
 import { formatSocketAddress } from "../../src/net/socket-address.ts";
 import { listenTcp } from "../../src/net/listen.ts";
+import type { TcpConnection } from "../../src/net/tcp-connection.ts";
 import { runMain, spawn } from "../../src/reactor/index.ts";
 import { Writer } from "../../src/streams/index.ts";
 import { printable } from "../../src/wire/printable.ts";
+import { AccessKeys } from "./access-keys.ts";
 import { Clients } from "./clients.ts";
-import { Control } from "./control.ts";
+import { type Access, Control } from "./control.ts";
 import { policyDecider } from "./decider.ts";
 import { serveDirectClient } from "./direct-client.ts";
 import { LeafCertificates, NotIssued } from "./leaf-certificates.ts";
 import { takeClients } from "./listeners.ts";
 import { LivePolicy } from "./live-policy.ts";
 import { OptionError, parseOptions, type ProxyOptions, USAGE } from "./options.ts";
-import { type Door, openDoor, TokenDoor } from "./proxy-auth.ts";
+import { CapabilityDoor, type Door, openDoor, TokenDoor } from "./proxy-auth.ts";
 import { serveProxyClient } from "./proxy-client.ts";
-import type { Service } from "./service.ts";
+import type { Service, Visit } from "./service.ts";
+import { openTlsEntrance, serveTlsClient } from "./tls-entrance.ts";
 import { Upstreams } from "./upstreams.ts";
 
 const report = reportTo("proxy");
@@ -60,7 +63,9 @@ async function main(): Promise<number> {
 async function serve(options: ProxyOptions, say: (line: string) => Promise<void>, complain: (text: string) => void): Promise<void> {
   const live = new LivePolicy();
   const clients = new Clients();
-  using control = new Control(live, clients, say, complain);
+  const access: Access | undefined =
+    options.tokens === "off" ? undefined : { keys: new AccessKeys(options.audience), endRevoked: options.endRevoked };
+  using control = new Control(live, access, clients, say, complain);
   await control.firstPolicy();
   const service: Service = {
     live,
@@ -68,20 +73,29 @@ async function serve(options: ProxyOptions, say: (line: string) => Promise<void>
     certificates: certificatesFor(live),
     upstreams: new Upstreams(live),
     clients,
-    door: doorOf(options),
     summary: { tunnelled: 0, intercepted: 0, denied: 0, failed: 0, requests: 0 },
     complain,
   };
+  const doors = doorsOf(options, access?.keys);
   const listening: Promise<void>[] = [];
   for (const at of options.listen) {
     const listener = await listenTcp(at, { backlog: BACKLOG });
     await say(`listening proxy ${formatSocketAddress(listener.localAddress)}`);
-    listening.push(takeClients(listener, service, control.stopping, serveProxyClient));
+    listening.push(takeClients(listener, service, control.stopping, doors.plain(), serveProxyClient));
+  }
+  if (options.tlsListen.length > 0) {
+    const entrance = openTlsEntrance(options.tlsIdentity, options.clientCertificates);
+    for (const at of options.tlsListen) {
+      const listener = await listenTcp(at, { backlog: BACKLOG });
+      await say(`listening tls ${formatSocketAddress(listener.localAddress)}`);
+      const serve = (tcp: TcpConnection, visit: Visit) => serveTlsClient(tcp, visit, entrance);
+      listening.push(takeClients(listener, service, control.stopping, doors.tls(), serve));
+    }
   }
   for (const at of options.direct) {
     const listener = await listenTcp(at, { backlog: BACKLOG });
     await say(`listening direct ${formatSocketAddress(listener.localAddress)}`);
-    listening.push(takeClients(listener, service, control.stopping, (tcp, visit) => serveDirectClient(tcp, visit, DIRECT_PORT)));
+    listening.push(takeClients(listener, service, control.stopping, openDoor, (tcp, visit) => serveDirectClient(tcp, visit, DIRECT_PORT)));
   }
   await say("ready");
   spawn(() => control.follow());
@@ -101,11 +115,22 @@ function certificatesFor({ policy }: LivePolicy): LeafCertificates | undefined {
   }
 }
 
-function doorOf({ auth }: ProxyOptions): Door {
-  if (!auth) return openDoor;
+/** Who is let in where. */
+function doorsOf(options: ProxyOptions, keys: AccessKeys | undefined): { plain(): Door; tls(): Door } {
+  const plain = () => (options.auth ? new TokenDoor(sessionToken()) : openDoor);
+  return {
+    plain,
+    tls: () => {
+      if (keys !== undefined) return new CapabilityDoor(keys, options.tokens === "required");
+      return options.clientCertificates === "required" ? openDoor : plain();
+    },
+  };
+}
+
+function sessionToken(): string {
   const token = getEnvironment().find(([name]) => name === "SALLYPORT_PROXY_TOKEN")?.[1] ?? "";
   if (token.length < MIN_TOKEN) throw new Error("SALLYPORT_PROXY_TOKEN is missing or too short: give a token, or --no-auth");
-  return new TokenDoor(token);
+  return token;
 }
 
 /** How many clients may wait to be accepted. */

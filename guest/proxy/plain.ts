@@ -1,6 +1,6 @@
 import { dropInOrder } from "../../src/bindings/drop.ts";
 import type { RequestHead } from "../../src/http1/index.ts";
-import type { TcpConnection } from "../../src/net/tcp-connection.ts";
+import type { ClientConnection } from "./client-connection.ts";
 import { DialFailed, type DialledConnection, dialServer } from "./dialled.ts";
 import { MessageStreams } from "./message-streams.ts";
 import type { Incoming } from "./request-head.ts";
@@ -16,7 +16,7 @@ import { seconds } from "./within.ts";
  * @param first read already
  * @returns what ended it early, for the record
  */
-export async function servePlain(tcp: TcpConnection, visit: Visit, first: Incoming): Promise<string | undefined> {
+export async function servePlain(tcp: ClientConnection, visit: Visit, first: Incoming): Promise<string | undefined> {
   const { client, service } = visit;
   const requests: Requests = {
     asksForToken: true,
@@ -42,6 +42,7 @@ export async function servePlain(tcp: TcpConnection, visit: Visit, first: Incomi
     if (!streams.isBroken) {
       await streams.writer.flush(client.scope).catch(() => {});
       streams.writer[Symbol.dispose]();
+      tcp.closeOutput?.();
       await lingerOn(streams);
     }
     return error;

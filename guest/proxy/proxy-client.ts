@@ -1,11 +1,12 @@
 import { dropInOrder } from "../../src/bindings/drop.ts";
 import type { RequestHead } from "../../src/http1/index.ts";
-import type { TcpConnection } from "../../src/net/tcp-connection.ts";
 import { answer, established, linger } from "./answers.ts";
+import type { ClientConnection } from "./client-connection.ts";
 import { intercept } from "./intercept.ts";
 import { servePlain } from "./plain.ts";
-import { CHALLENGE } from "./proxy-auth.ts";
+import { CHALLENGE, MOST_REFUSALS, type Refusal } from "./proxy-auth.ts";
 import { decided, NotRecorded, write } from "./records.ts";
+import { tellRefusal } from "./refusals.ts";
 import { type Incoming, nextRequest } from "./request-head.ts";
 import { headBounds, type Target, targetText, type Visit } from "./service.ts";
 import { tunnel } from "./tunnel.ts";
@@ -17,7 +18,7 @@ import { seconds } from "./within.ts";
  * @param tcp owned from here on
  * @returns what went wrong, for the record
  */
-export async function serveProxyClient(tcp: TcpConnection, visit: Visit): Promise<string | undefined> {
+export async function serveProxyClient(tcp: ClientConnection, visit: Visit): Promise<string | undefined> {
   const entered = await enter(tcp, visit);
   if (entered.tag === "over") return entered.error;
   if (entered.tag === "plain") return await servePlain(tcp, visit, entered.first);
@@ -30,7 +31,7 @@ type Entered =
   | { readonly tag: "over"; readonly error: string | undefined };
 
 /** Read heads until one is let in. Drops the connection if none is. */
-async function enter(tcp: TcpConnection, visit: Visit): Promise<Entered> {
+async function enter(tcp: ClientConnection, visit: Visit): Promise<Entered> {
   let isLeft = true;
   try {
     for (let attempt = 1; ; attempt++) {
@@ -44,20 +45,22 @@ async function enter(tcp: TcpConnection, visit: Visit): Promise<Entered> {
         return { tag: "plain", first: incoming };
       }
       if (framing.tag !== "none") return await refuse(tcp, visit, 400, "a CONNECT has no body");
-      if (visit.service.door.admits(head)) {
+      const refusal = visit.client.door.refusal(head, visit.client);
+      if (refusal === undefined) {
         isLeft = false;
         return { tag: "connect", target: targetOf(head) };
       }
-      const isLast = attempt === MOST_ATTEMPTS || (head.minorVersion === 0 && !head.persistent);
-      await challenge(tcp, visit, head, isLast);
-      if (isLast) return { tag: "over", error: "no valid token was shown" };
+      tellRefusal(visit, refusal, targetText(targetOf(head)));
+      const isLast = visit.client.refusals >= MOST_REFUSALS || (head.minorVersion === 0 && !head.persistent);
+      await challenge(tcp, visit, refusal, isLast);
+      if (isLast) return { tag: "over", error: `no valid token was shown: ${refusal.reason}` };
     }
   } finally {
     if (isLeft) dropInOrder(tcp);
   }
 }
 
-async function connect(tcp: TcpConnection, visit: Visit, target: Target): Promise<string | undefined> {
+async function connect(tcp: ClientConnection, visit: Visit, target: Target): Promise<string | undefined> {
   const { client, service } = visit;
   const request = { ...target, groups: client.groups };
   const decision = service.decider.decideConnect(request);
@@ -88,20 +91,15 @@ function targetOf({ authority }: RequestHead): Target {
   return { host: authority!.host, port: authority!.port! };
 }
 
-async function challenge(tcp: TcpConnection, visit: Visit, head: RequestHead, close: boolean): Promise<void> {
-  const { client, service } = visit;
-  service.summary.denied++;
-  write("authentication", client.id, {
-    decision: "deny",
-    clientAddress: client.address,
-    target: targetText(targetOf(head)),
-    reason: "no-valid-token",
-  });
+async function challenge(tcp: ClientConnection, { client }: Visit, { message }: Refusal, close: boolean): Promise<void> {
   const options = { close, fields: [CHALLENGE], scope: client.scope };
-  client.tally.toClient += await answer(tcp.writer, 407, "the proxy wants its session token", options);
+  client.tally.toClient += await answer(tcp.writer, 407, message, options);
+  if (!close) return;
+  await tcp.endWriting(client.scope);
+  await linger(tcp.reader, seconds(1));
 }
 
-async function refuse(tcp: TcpConnection, visit: Visit, status: number, why: string): Promise<Entered> {
+async function refuse(tcp: ClientConnection, visit: Visit, status: number, why: string): Promise<Entered> {
   const { client, service } = visit;
   service.summary.denied++;
   write("connection", client.id, { decision: "deny", rule: "built-in:requests", reason: why, clientAddress: client.address });
@@ -109,7 +107,7 @@ async function refuse(tcp: TcpConnection, visit: Visit, status: number, why: str
   return { tag: "over", error: why };
 }
 
-async function hangUp(tcp: TcpConnection, visit: Visit, status: number, why: string): Promise<string> {
+async function hangUp(tcp: ClientConnection, visit: Visit, status: number, why: string): Promise<string> {
   try {
     await goodbye(tcp, visit, status, why);
     return why;
@@ -118,11 +116,8 @@ async function hangUp(tcp: TcpConnection, visit: Visit, status: number, why: str
   }
 }
 
-async function goodbye(tcp: TcpConnection, { client }: Visit, status: number, why: string): Promise<void> {
+async function goodbye(tcp: ClientConnection, { client }: Visit, status: number, why: string): Promise<void> {
   client.tally.toClient += await answer(tcp.writer, status, why, { close: true, scope: client.scope });
   await tcp.endWriting(client.scope);
   await linger(tcp.reader, seconds(1));
 }
-
-/** Of showing a token. */
-const MOST_ATTEMPTS = 8;

@@ -5,8 +5,9 @@ import { StreamClosed, StreamFailure } from "../../src/streams/index.ts";
 import { answer, linger } from "./answers.ts";
 import { forwardedHead, HEAD_END, upgradeOf, webSocketFault } from "./forwarded-head.ts";
 import { exchange, type Exchanged, MessageStreams } from "./message-streams.ts";
-import { CHALLENGE } from "./proxy-auth.ts";
+import { CHALLENGE, MOST_REFUSALS, type Refusal } from "./proxy-auth.ts";
 import { decided, tell, write } from "./records.ts";
+import { tellRefusal } from "./refusals.ts";
 import { relaySides } from "./relay.ts";
 import { type Incoming, nextRequest } from "./request-head.ts";
 import { placeSecrets, SecretRefused } from "./secrets.ts";
@@ -99,7 +100,8 @@ class RequestLoop implements Disposable {
     if (incoming.tag === "refused") return await this.refuse(undefined, incoming.status, incoming.why, incoming.why);
     const { head, framing, bytes } = incoming;
     client.tally.fromClient += bytes;
-    if (this.requests.asksForToken && !service.door.admits(head)) return await this.askForToken(head, framing);
+    const refusal = this.requests.asksForToken ? client.door.refusal(head, client) : undefined;
+    if (refusal !== undefined) return await this.askForToken(head, framing, refusal);
     if (head.minorVersion === 0) return await this.refuse(head, 505, "only HTTP/1.1 is spoken here", "http/1.0");
     const upgrade = upgradeOf(head);
     const understood = this.requests.understand(head, upgrade);
@@ -242,11 +244,12 @@ class RequestLoop implements Disposable {
     return await this.say(head, framing, 502, error.message);
   }
 
-  private async askForToken(head: RequestHead, framing: Framing): Promise<End | undefined> {
-    const { client, service } = this.visit;
-    service.summary.denied++;
-    write("authentication", client.id, { decision: "deny", clientAddress: client.address, reason: "no-valid-token" });
-    return await this.say(head, framing, 407, "the proxy wants its session token", [CHALLENGE]);
+  private async askForToken(head: RequestHead, framing: Framing, refusal: Refusal): Promise<End | undefined> {
+    tellRefusal(this.visit, refusal);
+    const { message } = refusal;
+    if (this.visit.client.refusals < MOST_REFUSALS) return await this.say(head, framing, 407, message, [CHALLENGE]);
+    await this.close(head, 407, message, [CHALLENGE]);
+    return { error: message };
   }
 
   /** Answer by ourselves; the connection goes on if nothing of the request is left in it. */

@@ -2,7 +2,6 @@ import type { Client, Clients } from "./clients.ts";
 import type { Decider } from "./decider.ts";
 import type { LeafCertificates } from "./leaf-certificates.ts";
 import type { LivePolicy } from "./live-policy.ts";
-import type { Door } from "./proxy-auth.ts";
 import type { Upstreams } from "./upstreams.ts";
 
 /** What all connections of the proxy share. */
@@ -13,7 +12,6 @@ export interface Service {
   readonly certificates: LeafCertificates | undefined;
   readonly upstreams: Upstreams;
   readonly clients: Clients;
-  readonly door: Door;
   readonly summary: Summary;
   /** Tell the operator of something that should not happen. */
   readonly complain: (text: string) => void;

@@ -1,9 +1,9 @@
 import { dropInOrder } from "../../src/bindings/drop.ts";
-import type { TcpConnection } from "../../src/net/tcp-connection.ts";
 import { type ConnectionDecision, hostText } from "../../src/policy/index.ts";
 import { timeout } from "../../src/reactor/index.ts";
 import type { ClientHello } from "../../src/wire/client-hello.ts";
 import { answer, established, linger } from "./answers.ts";
+import type { ClientConnection } from "./client-connection.ts";
 import { DialFailed, type DialledConnection, dialServer } from "./dialled.ts";
 import { alert, alertRecord, readOpening } from "./hello-reader.ts";
 import { write } from "./records.ts";
@@ -22,7 +22,7 @@ type Tunnel = Extract<ConnectionDecision, { tag: "tunnel" }>;
  * @returns what went wrong, for the record
  */
 export async function tunnel(
-  tcp: TcpConnection,
+  tcp: ClientConnection,
   { client, service }: Visit,
   target: Target,
   decision: Tunnel,
@@ -99,7 +99,7 @@ interface Refusal extends Target {
   readonly serverName?: string | undefined;
 }
 
-async function refuse(tcp: TcpConnection, { client, service }: Visit, refusal: Refusal, description: number): Promise<string> {
+async function refuse(tcp: ClientConnection, { client, service }: Visit, refusal: Refusal, description: number): Promise<string> {
   const { because, serverName } = refusal;
   service.summary.denied++;
   write("client-hello", client.id, { decision: "deny", ...because, serverName, target: targetText(refusal) });

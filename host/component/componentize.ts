@@ -13,8 +13,8 @@ export interface ComponentSource {
   /** Folder of `.wit` files, or one such file, that holds the world. */
   wit: string;
   /**
-   * Further WIT packages: folders that hold one package a subfolder, or `.wit` files that hold one package each. What
-   * stands in a folder `deps` beside the world is taken as well.
+   * Further WIT packages: folders of `.wit` files that are one package, folders that hold one package a subfolder, or
+   * `.wit` files that hold one package each. What stands in a folder `deps` beside the world is taken as well.
    */
   witDeps: string[];
   /** Name of the world. */
@@ -61,12 +61,18 @@ async function assembleWit(source: ComponentSource, target: string): Promise<voi
   if (files.length === 0) throw new ComponentBuildError(`no .wit file in ${source.wit}`);
   for (const file of files) await cp(file, join(target, basename(file)));
   for (const deps of source.witDeps) {
-    const to = deps.endsWith(".wit") ? join(target, "deps", basename(deps, ".wit"), basename(deps)) : join(target, "deps");
+    const to = deps.endsWith(".wit") ? join(target, "deps", basename(deps, ".wit"), basename(deps)) : await depsTarget(deps, target);
     await cp(deps, to, { recursive: true });
   }
   const own = join(source.wit, "deps");
   if (!source.wit.endsWith(".wit") && existsSync(own)) await cp(own, join(target, "deps"), { recursive: true });
   await rewriteWit(target, source.engine === "quickjs" ? renameWasi : evadeStarlingMonkey);
+}
+
+/** A folder of `.wit` files is one package; any other holds one a subfolder. */
+async function depsTarget(deps: string, target: string): Promise<string> {
+  const isPackage = (await readdir(deps)).some((name) => name.endsWith(".wit"));
+  return isPackage ? join(target, "deps", basename(deps)) : join(target, "deps");
 }
 
 async function rewriteWit(dir: string, rewrite: (text: string) => string): Promise<void> {

@@ -22,7 +22,7 @@ export interface Transport extends Disposable {
 /** What both roles of `sallyport:tls/connection` have and this module uses. */
 export type Endpoint = Pick<
   Client & Server,
-  "start" | "streams" | "info" | "peerIdentity" | "outcome" | "errorDetail" | "abort" | "closeOutput"
+  "start" | "streams" | "info" | "peerIdentity" | "channelBinding" | "outcome" | "errorDetail" | "abort" | "closeOutput"
 > & {
   subscribe(): Pollable;
   [Symbol.dispose](): void;

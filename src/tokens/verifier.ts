@@ -49,6 +49,11 @@ export class Verifier {
     return this.#revoked.get(issuer)?.delete(subject) ?? false;
   }
 
+  /** Whether this subject of this issuer is revoked. */
+  isRevoked(issuer: string, subject: string): boolean {
+    return this.#revoked.get(issuer)?.has(subject) ?? false;
+  }
+
   /** Every revocation, sorted by issuer and subject. */
   revocations(): { issuer: string; subject: string }[] {
     return Array.from(this.#revoked.keys())
@@ -69,7 +74,7 @@ export class Verifier {
   verify(token: string, channel: Channel = {}): VerifiedClaims {
     const { subject, groups, expiresAt, issuer, audience, ...bindings } = this.#signedClaims(token);
     if (expiresAt <= this.#options.now()) throw new TokenError("expired");
-    if (this.#revoked.get(issuer)?.has(subject)) throw new TokenError("revoked");
+    if (this.isRevoked(issuer, subject)) throw new TokenError("revoked");
     if (this.#options.audience !== "" && audience !== this.#options.audience) throw new TokenError("audience-mismatch");
     const boundTo: VerifiedClaims["boundTo"] = [];
     if (holds(bindings.certificateBinding, channel.certificateSha256)) boundTo.push("certificate");

@@ -19,6 +19,8 @@ export const TOKEN = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789
 export interface TestProxy extends AsyncDisposable {
   port: number;
   directPort: number;
+  /** Of the listener with TLS to the proxy itself. */
+  tlsPort: number;
   /** PEM: what clients have to trust. */
   ca: string;
   /** Every record so far. */
@@ -28,6 +30,10 @@ export interface TestProxy extends AsyncDisposable {
   /** Waits until a record is there. */
   recorded(matches: (record: Record<string, unknown>) => boolean): Promise<Record<string, unknown>>;
   reload(policy: object): Promise<string>;
+  /** Write a file of the folder that tells whose tokens are accepted; seen with the next reload. */
+  writeAccess(name: string, text: string): void;
+  /** Have the host say that a subject must not be served any more. */
+  revoke(subject: string): void;
   /** Ask it to stop, and wait until it has. */
   stop(deadline: number): Promise<RunResult & { handles: number }>;
   ended: Promise<RunResult & { handles: number }>;
@@ -45,6 +51,10 @@ export interface ProxyOptions {
   permit?: { names?: string[]; networks?: string[] };
   auth?: boolean;
   direct?: boolean;
+  /** Further arguments of the component. */
+  args?: string[];
+  /** Contents of files in /access, by name. */
+  access?: Record<string, string>;
   /** Addresses of names; every other name has none. */
   names?: Record<string, string[]>;
   tls?: TlsGrants;
@@ -65,8 +75,12 @@ export function proxyComponent(): Promise<ComponentCode> {
 export async function startProxy(options: ProxyOptions): Promise<TestProxy> {
   const folder = mkdtempSync(join(tmpdir(), "sallyport-proxy-"));
   const anchors = join(folder, "anchors");
+  const access = join(folder, "access");
   const auditFile = join(folder, "audit.jsonl");
   mkdirSync(anchors);
+  mkdirSync(access);
+  const writeAccess = (name: string, text: string) => writeFileSync(join(access, name), text);
+  for (const [name, text] of Object.entries(options.access ?? {})) writeAccess(name, text);
   for (const [name, pem] of Object.entries(options.anchors ?? {})) writeFileSync(join(anchors, `${name}.pem`), pem);
   const { permit } = options;
   const authority =
@@ -85,10 +99,14 @@ export async function startProxy(options: ProxyOptions): Promise<TestProxy> {
       "127.0.0.1:0",
       ...(options.direct === true ? ["--direct", "127.0.0.1:0"] : []),
       ...(options.auth === false ? ["--no-auth"] : []),
+      ...(options.args ?? []),
     ],
     env: { SALLYPORT_PROXY_TOKEN: TOKEN },
     grants: { listen: ["127.0.0.1:0"] },
-    preopens: [{ host: anchors, guest: "/anchors", write: false }],
+    preopens: [
+      { host: anchors, guest: "/anchors", write: false },
+      { host: access, guest: "/access", write: false },
+    ],
     ...(options.tls === undefined ? {} : { tls: options.tls }),
     resolver: async (name) => {
       const found = options.names?.[name];
@@ -124,6 +142,7 @@ export async function startProxy(options: ProxyOptions): Promise<TestProxy> {
   return {
     port: portOf("proxy"),
     directPort: portOf("direct"),
+    tlsPort: portOf("tls"),
     ca: authority === undefined ? "" : encodePem("CERTIFICATE", authority.chain.der.at(-1)!),
     records,
     said: (kind) => records().filter(({ by, event }) => by === "component" && event === kind),
@@ -140,6 +159,8 @@ export async function startProxy(options: ProxyOptions): Promise<TestProxy> {
       host.control.reload(JSON.stringify(policy));
       return (await heard(/^policy (.*)$/m, from))[1]!;
     },
+    writeAccess,
+    revoke: (subject) => void host.control.revoke(subject),
     stop: async (deadline) => {
       host.control.stop(deadline);
       return await ended;
