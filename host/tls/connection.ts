@@ -206,7 +206,10 @@ export class TlsConnection {
 
   /** As `StreamOwner`. */
   streamReturned(mover: HostMover): void {
+    const carried = mover === this.#movers.inbound || mover === this.#movers.outbound;
     this.#movers.remove(mover);
+    // The socket that it was dropped with is the TLS library's by now.
+    if (carried && this.#attachment !== undefined) this.#fail({ tag: "transport" }, "the network was dropped", undefined);
     this.#endIfUnowned();
   }
 
@@ -270,12 +273,26 @@ export class TlsConnection {
     if (next === undefined) return false;
     this.#phase = next.phase;
     if (event.tag === "start") this.#application.start();
-    for (const effect of next.effects) this.#carryOut(effect);
+    for (const effect of next.effects) {
+      // What a released flight set off on the other side of a mover may have come back as a failure.
+      if (this.#outcome?.tag === "err") break;
+      this.#guard(() => this.#carryOut(effect));
+    }
     this.#watchTime();
     this.changed.notify();
     this.#pump();
     this.#endIfUnowned();
     return true;
+  }
+
+  /** This runs in callbacks of sockets and timers, where whatever is thrown would end the process: end the connection instead. */
+  #guard(work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      const name = error instanceof Error ? error.name : "unknown";
+      this.#fail({ tag: "internal" }, `the host failed (${name})`, undefined);
+    }
   }
 
   #carryOut(effect: Effect): void {
@@ -377,7 +394,7 @@ export class TlsConnection {
       transport ?? this.#attachment!.socket,
       { role, context, serverName: this.target?.sni, ...options },
       {
-        finished: () => this.#finished(),
+        finished: () => this.#guard(() => this.#finished()),
         data: (bytes) => {
           this.#fruitless = Math.max(0, this.#fruitless - bytes.length);
           this.#application.receive(bytes);
@@ -422,7 +439,7 @@ export class TlsConnection {
     if (go.length > 0 && this.#wasFinished) this.#secret = undefined;
     for (const chunk of go) this.#network.send(chunk);
     // The TLS library is on the stack; it is asked about the peer when it is not.
-    if (!wasHolding && this.#gate.isHolding) queueMicrotask(() => this.#judge());
+    if (!wasHolding && this.#gate.isHolding) queueMicrotask(() => this.#guard(() => this.#judge()));
   }
 
   /** The network took ciphertext: the TLS library may write on, and what it was not given for that reason may go in. */
@@ -488,7 +505,8 @@ export class TlsConnection {
   /** The peer is known: form the verdict. */
   #judge(): void {
     const node = this.#node;
-    if (node === undefined || this.#phase.tag !== "handshaking" || this.#phase.verified) return;
+    // One that has failed says so in its next tick, and shows no certificate any more.
+    if (node === undefined || node.isDestroyed || this.#phase.tag !== "handshaking" || this.#phase.verified) return;
     if (node.isSessionReused) {
       this.#dispatch({ tag: "not-shown" });
       return;
@@ -663,12 +681,12 @@ export class TlsConnection {
   }
 
   #fail(error: TlsErrorValue, detail: string, lastBytes: Uint8Array | undefined): void {
-    if (this.#outcome?.tag === "err") return;
+    if (this.#outcome?.tag === "err" || (this.#outcome !== undefined && this.#phase.tag === "ended")) return;
     this.#gate.discard();
-    if (lastBytes !== undefined) this.#network.send(lastBytes);
     this.#phase = { tag: "ended" };
     if (this.#outcome === undefined || error.tag !== "closed") this.#outcome = { tag: "err", val: error };
     this.#detail = detail;
+    if (lastBytes !== undefined) this.#network.send(lastBytes);
     this.#release({ message: detail, tls: error });
   }
 

@@ -62,6 +62,8 @@ export interface NodeTls {
   /** Send close_notify. */
   end(): void;
   destroy(): void;
+  /** Whether it is over, by us or by a failure that is told in the next tick. */
+  readonly isDestroyed: boolean;
   /** OpenSSL's verdict on the chain, or `undefined` if it was content. */
   verifyError(): VerifyError | undefined;
   /** The peer's certificates as they were sent, leaf first; empty if it sent none. */
@@ -71,7 +73,8 @@ export interface NodeTls {
   readonly cipher: string | undefined;
   /** The negotiated ALPN id as node gives it. */
   readonly alpn: string | undefined;
-  exportKeyingMaterial(length: number, label: string, context: Uint8Array | undefined): Uint8Array;
+  /** `undefined` if it is over. */
+  exportKeyingMaterial(length: number, label: string, context: Uint8Array | undefined): Uint8Array | undefined;
 }
 
 interface TlsHandle {
@@ -184,6 +187,9 @@ export function startNodeTls(transport: JsTransport | Socket, options: NodeTlsOp
     },
     end: () => void socket.end(),
     destroy: () => void socket.destroy(),
+    get isDestroyed() {
+      return socket.destroyed;
+    },
     verifyError() {
       const error = socket._handle?.verifyError();
       return error === null || error === undefined ? undefined : { code: error.code ?? "UNSPECIFIED", reason: error.message };
@@ -209,7 +215,9 @@ export function startNodeTls(transport: JsTransport | Socket, options: NodeTlsOp
       return typeof socket.alpnProtocol === "string" ? socket.alpnProtocol : undefined;
     },
     exportKeyingMaterial: (length, label, context) =>
-      socket.exportKeyingMaterial(length, label, context === undefined ? (undefined as never) : Buffer.from(context)),
+      socket.destroyed
+        ? undefined
+        : socket.exportKeyingMaterial(length, label, context === undefined ? (undefined as never) : Buffer.from(context)),
   };
 }
 

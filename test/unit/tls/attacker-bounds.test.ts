@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { beforeAll, describe, expect, test } from "vitest";
+import { Transfer } from "../../../host/forward/transfer.ts";
 import { TlsConnection } from "../../../host/tls/connection.ts";
 import { HostileTls13 } from "../../support/hostile-tls13.ts";
 import { makePki, type TestPki } from "../../support/pki.ts";
@@ -125,4 +126,17 @@ describe("a peer that has its key updates answered and takes no answer", () => {
     expect(connection.publicInput.available()).toBeGreaterThanOrEqual(256 * 1024);
     expect(read).toBe(4_000_000);
   });
+});
+
+test("thousands of connections that are forwarded one into the next all end with the first", async () => {
+  const host = tlsHost({ maxConnections: 2000 });
+  const chain = Array.from({ length: 2000 }, () => new TlsConnection(host, { role: "server", points: new Set() }));
+  for (const [index, connection] of chain.entries()) {
+    const next = chain[index + 1];
+    const options = { limit: undefined, atEnd: "abort" as const, idleTimeout: undefined };
+    if (next !== undefined) new Transfer(connection.privateInput, next.publicOutput, options).start();
+  }
+  chain[0]!.terminate();
+  await expect.poll(() => host.connections).toBe(0);
+  expect(chain.at(-1)!.outcome).toEqual({ tag: "err", val: { tag: "transport" } });
 });

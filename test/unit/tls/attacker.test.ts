@@ -86,6 +86,16 @@ describe("a server of TLS 1.2 that breaks off before it was judged", () => {
   });
 });
 
+test("an alert that comes with a server's flight is told as the alert, whoever carries the bytes", async () => {
+  const connection = client(tlsHost({ anchors: anchors(pki.root) }));
+  connection.settings.maximumVersion = 0x0303;
+  connection.start();
+  const flight = await firstFlightOf(pki, sent(connection), {});
+  await Promise.resolve();
+  connection.publicOutput.write(Buffer.concat([flight, Uint8Array.of(21, 3, 3, 0, 2, 2, 80)]));
+  expect(await outcomeOf(connection)).toEqual({ tag: "err", val: { tag: "alert-received", val: 80 } });
+});
+
 describe("a server of TLS 1.3 that goes on before it was judged", () => {
   test.each([
     ["garbage under its key", (server: HostileTls13) => server.seal(22, Uint8Array.of(99, 0, 0, 0))],
@@ -162,6 +172,44 @@ describe("a client that sends its second hello before it was asked for one", () 
     connection.start();
     return connection;
   }
+});
+
+describe("a client of TLS 1.2 that breaks off before it was judged", () => {
+  test.each(["optional", "required"] as const)("sees no Finished and is never taken for one without a certificate: %s", async (mode) => {
+    const connection = new TlsConnection(tlsHost(), { role: "server", points: new Set<Point>(["done"]) });
+    connection.settings.identities = [keyPair(pki)];
+    connection.settings.clientCertificate = mode;
+    connection.settings.anchors = anchors(pki.root);
+    connection.settings.maximumVersion = 0x0303;
+    connection.start();
+    const wire = new Wire();
+    const peer = tls.connect({
+      socket: wire,
+      servername: "server.test",
+      ca: pki.root.pem,
+      key: clientPki.leaf.keyPem,
+      cert: clientPki.chainPem,
+    });
+    peer.on("error", () => {});
+    for (let i = 0; i < 5; i++) await turn();
+    wire.written = (bytes) => connection.publicOutput.write(bytes);
+    wire.flush();
+    await turn();
+    const chunks: Uint8Array[] = [];
+    wire.written = (bytes) => chunks.push(bytes);
+    wire.push(sent(connection));
+    for (let i = 0; i < 5; i++) await turn();
+    let wasDone = false;
+    connection.changed.listen(() => (wasDone ||= connection.canSuspend));
+    // As from a guest, whose turn is a microtask: what node:tls tells in its next tick comes after ours.
+    await Promise.resolve();
+    connection.publicOutput.write(Buffer.concat([...chunks, record(22, new Uint8Array(40))]));
+    expect(await outcomeOf(connection)).toMatchObject({ tag: "err" });
+    await turn();
+    expect(recordTypes(sent(connection)).filter((type) => type !== 21)).toEqual([]);
+    expect(wasDone).toBe(false);
+    peer.destroy();
+  });
 });
 
 describe("a server that has let its client in over TLS 1.3", () => {
