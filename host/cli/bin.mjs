@@ -1,7 +1,6 @@
 #!/usr/bin/env node
 // The program's entry, for whatever Node runs it: WebAssembly stack switching and type stripping need Node 26, and a
 // package that brings that version along is among the optional dependencies.
-import { spawn } from "node:child_process";
 import { existsSync, lstatSync, readFileSync, readdirSync, statSync } from "node:fs";
 import * as nodeModule from "node:module";
 import { homedir } from "node:os";
@@ -9,18 +8,23 @@ import { dirname, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 
 const NEEDED = 26;
+/** Commands whose thread is started while they are loaded. */
+const RUNS_A_COMPONENT = new Set(["run", "get", "serve"]);
 const here = dirname(fileURLToPath(import.meta.url));
 
 if (Number(process.versions.node.split(".")[0]) >= NEEDED) await start();
-else restart();
+else await restart();
 
 async function start() {
   enableCompileCache();
   const bundle = join(here, "../../dist/host");
   const source = join(here, "main.ts");
-  const main = !existsSync(source) || isCurrent(bundle) ? join(bundle, "cli/main.js") : source;
-  const program = await import(pathToFileURL(main).href);
-  process.exitCode = await program.main(process.argv.slice(2));
+  const [folder, extension] = !existsSync(source) || isCurrent(bundle) ? [bundle, "js"] : [join(here, ".."), "ts"];
+  const load = (module) => import(pathToFileURL(join(folder, `${module}.${extension}`)).href);
+  const args = process.argv.slice(2);
+  if (RUNS_A_COMPONENT.has(args[0]) && args.length > 1) (await load("component/thread-start")).startThreadAhead();
+  const program = await load("cli/main");
+  process.exitCode = await program.main(args);
 }
 
 /** Whether a checkout has a bundle of its host, and no source of it is newer. */
@@ -47,7 +51,8 @@ function enableCompileCache() {
   if (own) nodeModule.enableCompileCache(join(folder, "compiled"));
 }
 
-function restart() {
+async function restart() {
+  const { spawn } = await import("node:child_process");
   const node = packagedNode();
   if (node === undefined) {
     console.error(`sallyport: needs Node ${NEEDED} or later, and this is ${process.version}.`);

@@ -23,7 +23,11 @@ export async function runFile(file: string, parsed: ParsedArguments, options: { 
 }
 
 /** As `runFile`, for commands that have settings of their own. @throws {CommandError} as `runFile` */
-export async function runInstance(file: string, settings: InstanceSettings, options: { restart: boolean }): Promise<number> {
+export async function runInstance(
+  file: string,
+  settings: InstanceSettings,
+  options: { restart: boolean; brief?: boolean },
+): Promise<number> {
   const code = loadFile(file, settings.memory);
   // Whichever of the two fails first is reported; the other's failure is then no news.
   for (const pending of [code, settings.options]) Promise.resolve(pending).catch(() => {});
@@ -31,6 +35,7 @@ export async function runInstance(file: string, settings: InstanceSettings, opti
     code,
     instance: settings.options,
     restart: options.restart,
+    brief: options.brief ?? false,
     ...(settings.watchdog === undefined ? {} : { watchdog: settings.watchdog }),
     onRestart: (death, delay) => {
       const when = delay === 0 ? "now" : `in ${delay} ms`;

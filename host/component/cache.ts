@@ -19,7 +19,7 @@ export interface CachedComponent {
 }
 
 /** Raised by one whenever what this host makes of the same component changes. */
-const FORMAT = 3;
+const FORMAT = 4;
 
 const MANIFEST = "manifest.json";
 

@@ -1,10 +1,9 @@
-import { getCompileCacheDir } from "node:module";
-import { dirname } from "node:path";
 import type { Readable, Writable } from "node:stream";
 import { finished } from "node:stream/promises";
-import { Worker } from "node:worker_threads";
+import type { Worker } from "node:worker_threads";
 import type { ComponentCode, RunResult } from "./instance.ts";
-import type { FromWorker, InstanceOptions, ToWorker, WorkerData } from "./messages.ts";
+import type { FromWorker, InstanceOptions, ToWorker } from "./messages.ts";
+import { takeThread } from "./thread-start.ts";
 
 /** How a thread for an instance is made. */
 export interface ThreadOptions {
@@ -31,9 +30,6 @@ export class UnusableError extends Error {
   }
 }
 
-/** JavaScript heap of a worker: beyond it the worker ends, not the process. Guest memory is not part of it. */
-const WORKER_HEAP_MIB = 512;
-
 /** How long a worker that has said its last word may take to end, in milliseconds, before it is ended. */
 const LAST_WORDS = 2000;
 
@@ -58,22 +54,10 @@ export class GuestThread {
 
   constructor(options: ThreadOptions) {
     this.#options = options;
-    const heartbeat = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT);
-    this.#beats = new Int32Array(heartbeat);
+    const { worker, beats } = takeThread(options.inherit);
+    this.#worker = worker;
+    this.#beats = beats;
     this.#interval = Math.max(5, Math.min(250, options.watchdog / 8));
-    const data: WorkerData = { heartbeat, interval: this.#interval, inherit: options.inherit };
-    // The compiled package holds worker.js beside this file's compiled form.
-    const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
-    this.#worker = new Worker(new URL(`./worker.${extension}`, import.meta.url), {
-      name: "sallyport guest",
-      workerData: data,
-      execArgv: [],
-      env: workerEnvironment(),
-      stdin: true,
-      stdout: true,
-      stderr: true,
-      resourceLimits: { maxOldGenerationSizeMb: WORKER_HEAP_MIB },
-    });
     this.drained = Promise.allSettled([this.#connect("stdout"), this.#connect("stderr")]);
     this.#worker.on("message", (message: FromWorker) => this.#onMessage(message));
     this.#worker.on("error", (error) => this.#onCrash(error));
@@ -82,17 +66,17 @@ export class GuestThread {
       this.#settle({ tag: "trap", reason: "the worker ended without saying why" });
     });
     this.#settled.promise.catch(() => {});
-    this.#worker.unref();
   }
 
   /**
    * Run the component's command in this thread, once.
    *
+   * @param brief as of `SuperviseOptions`
    * @throws {UnusableError} when no instance can be made of this component and these options
    */
-  run(code: ComponentCode, options: InstanceOptions): Promise<RunResult> {
+  run(code: ComponentCode, options: InstanceOptions, brief: boolean): Promise<RunResult> {
     this.#worker.ref();
-    this.#post({ tag: "start", code, options });
+    this.#post({ tag: "start", code, options, brief, interval: this.#interval });
     this.#startWatch();
     return this.#settled.promise;
   }
@@ -174,7 +158,7 @@ export class GuestThread {
     this.#watch = setInterval(() => {
       const now = performance.now();
       const beat = Atomics.load(this.#beats, 0);
-      // Zero: the thread is still loading the host.
+      // Zero: the thread is still loading the host, and has not taken `start`.
       silent = beat === seen && beat !== 0 ? silent + Math.min(now - last, 2 * this.#interval) : 0;
       seen = beat;
       last = now;
@@ -201,11 +185,4 @@ export class GuestThread {
     if (verdict instanceof UnusableError) this.#settled.reject(verdict);
     else this.#settled.resolve(verdict);
   }
-}
-
-/** Node caches compiled scripts in a thread only if told so where the thread starts. It halves the time to load the host. */
-function workerEnvironment(): NodeJS.ProcessEnv {
-  const cache = getCompileCacheDir();
-  // What it names is the folder of this version of Node inside the cache.
-  return cache === undefined ? process.env : { ...process.env, NODE_COMPILE_CACHE: dirname(cache) };
 }

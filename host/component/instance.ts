@@ -2,6 +2,7 @@ import { Trap } from "../io/ledger.ts";
 import { Exit } from "../wasi/cli.ts";
 import type { CachedComponent } from "./cache.ts";
 import { limitMemory, MemoryLimitError } from "./memory-limit.ts";
+import { loadScript } from "./script.ts";
 
 /** A component that is ready to be instantiated, any number of times and in any thread: it survives `postMessage`. */
 export interface ComponentCode {
@@ -64,10 +65,10 @@ export interface Instance {
 export async function instantiate(code: ComponentCode, imports: ImportObject): Promise<Instance> {
   const missing = code.imports.filter((name) => !(name in imports));
   if (missing.length > 0) throw new ComponentError(`the component imports what this host does not have: ${missing.join(", ")}`);
-  const script = (await import(code.script)) as { instantiate?: Instantiate };
-  if (typeof script.instantiate !== "function") throw new ComponentError(`${code.script} is not a transpiled component`);
+  const instantiateScript = await loadScript(code.script);
+  if (instantiateScript === undefined) throw new ComponentError(`${code.script} is not a transpiled component`);
   const memories = new Set<WebAssembly.Memory>();
-  const exports = await script.instantiate(
+  const exports = await instantiateScript(
     (name) => {
       const module = code.modules.get(name);
       if (module === undefined) throw new ComponentError(`the core module ${name} is missing`);
@@ -113,12 +114,6 @@ export async function runCommand(
 export class ComponentError extends Error {
   readonly code = "ERR_SALLYPORT_COMPONENT";
 }
-
-type Instantiate = (
-  getCoreModule: (name: string) => WebAssembly.Module,
-  imports: ImportObject,
-  instantiateCore: (module: WebAssembly.Module, imports: ImportObject) => Promise<{ exports: Record<string, unknown> }>,
-) => Promise<Record<string, unknown>>;
 
 function commandOf(instance: Instance): () => Promise<void> {
   const name = Object.keys(instance.exports).find((key) => /^wasi:cli\/run(@|$)/.test(key));

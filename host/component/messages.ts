@@ -6,17 +6,23 @@ export type InstanceOptions = Omit<ImportsOptions, "stdin" | "stdout" | "stderr"
 
 /** How a worker is made. */
 export interface WorkerData {
-  /** One `Int32`, counted up whenever the worker's event loop has a turn. */
+  /** One `Int32`: 0 until `start` is taken, then counted up whenever the worker's event loop has a turn. */
   heartbeat: SharedArrayBuffer;
-  /** How often it counts, in milliseconds. */
-  interval: number;
   /** Whether the guest's standard streams are those of the process. */
   inherit: boolean;
 }
 
 /** From the supervisor to a worker. */
 export type ToWorker =
-  | { tag: "start"; code: ComponentCode; options: InstanceOptions }
+  | {
+      tag: "start";
+      code: ComponentCode;
+      options: InstanceOptions;
+      /** As of `SuperviseOptions`. */
+      brief: boolean;
+      /** How often it is to count its heartbeat, in milliseconds. */
+      interval: number;
+    }
   /** Nobody reads this output any more. */
   | { tag: "output-closed"; output: "stdout" | "stderr" }
   /** What a component hears of that listens (`sallyport:gateway/control`). */

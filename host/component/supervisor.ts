@@ -15,6 +15,11 @@ export interface SuperviseOptions {
   watchdog?: number;
   /** Whether a dead instance (trap, unresponsive, limit) is followed by a new one. An exit is the guest's own will and is not. */
   restart?: boolean;
+  /**
+   * Whether it is expected to run for a moment, and mostly to wait: then what it does often is not compiled a second time, for
+   * speed, which takes longer than it saves. Concerns all instances of this process that start from then on.
+   */
+  brief?: boolean;
   /** One line for people about something that was asked for and not granted. Standard error by default. */
   onRefusal?: (line: string) => void;
   /** Told of each death that a restart follows, and in how many milliseconds. */
@@ -122,7 +127,7 @@ class Supervisor {
   async #run(): Promise<RunResult> {
     const [code, instance] = await Promise.all([this.#options.code, this.#options.instance]);
     for (;;) {
-      const running = this.#current.run(code, instance);
+      const running = this.#current.run(code, instance, this.#options.brief ?? false);
       this.#running = true;
       if (this.#policy !== undefined) this.#current.reload(this.#policy);
       for (const subject of this.#revoked) this.#current.revoke(subject);

@@ -1,9 +1,10 @@
 import { readFileSync } from "node:fs";
 import { asyncImports } from "./async-imports.ts";
+import { SCRIPT_END } from "./script.ts";
 
 /** A component as what Node can run: one JavaScript module and the core modules that it instantiates. */
 export interface TranspiledComponent {
-  /** The ES module; exports `instantiate(getCoreModule, imports, instantiateCore)`. */
+  /** The ES module; exports `instantiate(getCoreModule, imports, instantiateCore)` and ends with `SCRIPT_END`. */
   script: string;
   /** Core modules by the name that the script asks for. */
   modules: Map<string, Uint8Array>;
@@ -47,7 +48,7 @@ export async function transpile(component: Uint8Array): Promise<TranspiledCompon
     else throw new TranspileError(`jco-transpile wrote a file that this host does not expect: ${JSON.stringify(name)}`);
   }
   if (script === undefined) throw new TranspileError(`jco-transpile wrote no ${SCRIPT_NAME}`);
-  return { script: withTraps(withoutDebugging(script)), modules, imports };
+  return { script: withOneExport(withTraps(withoutDebugging(script))), modules, imports };
 }
 
 /** The version of the transpiler, read without loading it. */
@@ -92,6 +93,17 @@ function withTraps(script: string): string {
   const failed =
     /(\[Instruction::CallInterface\] error during async call'(?:(?!completionPromise)[^])*?task\.exit\(\);\s*)return task\.completionPromise\(\);/g;
   return script.replaceAll(failed, "$1throw err;");
+}
+
+/** With its export at the end, so that the rest is valid in a function too: `loadScript` says why. */
+function withOneExport(script: string): string {
+  const without = script
+    .replaceAll(/^export (?=function instantiate\(|const _util = )/gm, "")
+    // Where core modules come from if nobody gives them; this host always does.
+    .replaceAll("import.meta.url", "undefined");
+  if (!/^function instantiate\(/m.test(without) || /^(?:import|export)\b/m.test(without) || without.includes("import.meta"))
+    throw new TranspileError("jco-transpile's module exports something else than in the version this host was written for");
+  return without + SCRIPT_END;
 }
 
 function firstLine(cause: unknown): string {

@@ -1,11 +1,13 @@
 // Runs one instance in a worker thread. The supervisor's side of it is guest-thread.ts.
 import { parentPort, workerData } from "node:worker_threads";
+import { compileOnce } from "./brief-run.ts";
 import { type ControlChannel, createImports } from "../index.ts";
 import { type Instance, type RunResult, runCommand } from "./instance.ts";
 import type { FromWorker, ToWorker, WorkerData } from "./messages.ts";
+import { loadScript, rememberCompiled } from "./script.ts";
 import { guestStdio } from "./stdio.ts";
 
-const { heartbeat, interval, inherit } = workerData as WorkerData;
+const { heartbeat, inherit } = workerData as WorkerData;
 const port = parentPort!;
 const beats = new Int32Array(heartbeat);
 const stdio = guestStdio(inherit, () => post({ tag: "stdin" }));
@@ -13,15 +15,12 @@ const stdio = guestStdio(inherit, () => post({ tag: "stdin" }));
 let instance: Instance | undefined;
 let dispose = () => {};
 let control: ControlChannel | undefined;
+let script: string | undefined;
 let ended = false;
+let putFlagsBack = () => {};
 
-// Also what keeps the thread alive while the guest waits for something that may never come.
-let onBeat = () => {};
-Atomics.store(beats, 0, 1);
-setInterval(() => {
-  Atomics.add(beats, 0, 1);
-  onBeat();
-}, interval);
+/** After this time a guest that runs on has started, in milliseconds. V8 later forgets what only the start needed. */
+const SETTLED = 2000;
 
 // A dead instance's calls answer with promises that are rejected already; once its fate is known they are no news.
 process.on("unhandledRejection", (cause) => {
@@ -42,15 +41,25 @@ function revoke(subject: string): void {
   if (control?.revoke(subject) === false && control.isOpen) void end({ tag: "trap", reason: "the guest does not take revocations" });
 }
 
-async function start({ code, options }: Extract<ToWorker, { tag: "start" }>): Promise<void> {
+async function start({ code, options, brief, interval }: Extract<ToWorker, { tag: "start" }>): Promise<void> {
   // Each memory is bounded by itself (memory-limit.ts); a component with several is held to the sum here.
-  onBeat = () => {
+  const onBeat = () => {
     if (instance !== undefined && instance.memoryUsed() > code.memory) void end({ tag: "limit", which: "memory" });
   };
+  // Also what keeps the thread alive while the guest waits for something that may never come.
+  Atomics.store(beats, 0, 1);
+  setInterval(() => {
+    Atomics.add(beats, 0, 1);
+    onBeat();
+  }, interval);
   try {
     const imports = createImports({ ...options, ...stdio, onRefusal: (line) => post({ tag: "refusal", line }) });
     dispose = () => imports.dispose();
     control = imports.control;
+    script = code.script;
+    await loadScript(script);
+    if (brief) putFlagsBack = compileOnce();
+    setTimeout(remember, SETTLED).unref();
     await end(await runCommand(code, imports.imports, { started: (started) => (instance = started) }));
   } catch (cause) {
     const error = cause as { code?: unknown; message?: unknown };
@@ -65,7 +74,14 @@ async function end(result: RunResult): Promise<void> {
   dispose();
   await stdio.flushed();
   post({ tag: "done", result });
+  remember();
   process.exit();
+}
+
+/** So that the next start is faster. Not before the start is over. */
+function remember(): void {
+  putFlagsBack();
+  if (script !== undefined) rememberCompiled(script);
 }
 
 function post(message: FromWorker): void {

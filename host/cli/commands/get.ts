@@ -58,7 +58,7 @@ Examples:
       grants: { ...granted.grants, allowNet: [...(granted.grants?.allowNet ?? []), ...grantsFor(urls, given("connect-to"))] },
       preopens: [...(granted.preopens ?? []), ...files.preopens],
     }));
-    const code = await runInstance(component, { ...settings, options }, { restart: false });
+    const code = await runInstance(component, { ...settings, options }, { restart: false, brief: true });
     files.collect();
     return code;
   },
