@@ -91,6 +91,7 @@ export class Control implements Disposable {
   }
 
   private async reload(text: string): Promise<void> {
+    const before = this.live.text;
     try {
       // Who is trusted or revoked counts, whatever is wrong with the policy that came with it.
       this.access?.keys.reload();
@@ -103,7 +104,8 @@ export class Control implements Disposable {
       return;
     }
     const ended = this.clients.reconsider() + this.expel();
-    tell("policy", undefined, { reason: "changed" });
+    // The host tells of new keys with the policy that there is.
+    tell("policy", undefined, { reason: text === before ? "read-again" : "changed" });
     await this.say(`policy changed ${ended}`);
   }
 

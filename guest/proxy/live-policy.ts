@@ -20,6 +20,11 @@ export class LivePolicy {
     return this.loaded.policy;
   }
 
+  /** As the host sent it; `undefined` before the first. */
+  get text(): string | undefined {
+    return this.state?.text;
+  }
+
   /** Whether there is one. */
   get isThere(): boolean {
     return this.state !== undefined;
@@ -37,7 +42,7 @@ export class LivePolicy {
       using folders = new Preopened();
       for (const name of policy.settings.anchors.keys()) certificates.set(name, readAnchors(folders, name));
     }
-    this.state = { policy, certificates, anchors: new Map(), identities: new Map() };
+    this.state = { text, policy, certificates, anchors: new Map(), identities: new Map() };
   }
 
   /** Whom an upstream has to be vouched for by; `undefined`: the host's own anchors. @throws {PolicyUnusable} */
@@ -73,6 +78,7 @@ export class LivePolicy {
 }
 
 interface Loaded {
+  readonly text: string;
   readonly policy: Policy;
   readonly certificates: ReadonlyMap<string, readonly Uint8Array[]>;
   /** By what they are made of. */

@@ -110,5 +110,5 @@ function tokenOf(value: string): Uint8Array | undefined {
 }
 
 /** Characters: the longest capability token in base64, and some. */
-const MAX_VALUE = 16_384;
+const MAX_VALUE = 8192;
 const COLON = 0x3a;

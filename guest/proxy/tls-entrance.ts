@@ -32,14 +32,9 @@ export function openTlsEntrance(identity: string, mode: ClientCertificate): TlsE
   if (opened.tag === "err") throw new Error(`the identity ${identity} was not granted`);
   if (mode === "none") return { identity: opened.val, clientCertificate: { mode } };
   using folders = new Preopened();
-  const blocks = parsePem(latin1(folders.readFile(CLIENT_AUTHORITIES))).filter(({ label }) => label === "CERTIFICATE");
-  const made = attempt<TrustAnchors, IdentityError>(() =>
-    TrustAnchors.fromX509(
-      blocks.map(({ bytes }) => bytes),
-      false,
-      [],
-    ),
-  );
+  const blocks = parsePem(latin1(folders.readFile(CLIENT_AUTHORITIES)));
+  const labelled = (wanted: string) => blocks.filter(({ label }) => label === wanted).map(({ bytes }) => bytes);
+  const made = attempt<TrustAnchors, IdentityError>(() => TrustAnchors.fromX509(labelled("CERTIFICATE"), false, labelled("X509 CRL")));
   if (made.tag === "err") throw new Error(`the authorities of client certificates cannot be used: ${made.val}`);
   return { identity: opened.val, clientCertificate: { mode, anchors: made.val } };
 }

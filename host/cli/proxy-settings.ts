@@ -7,6 +7,7 @@ import { PolicyRefusedError } from "../policy/policy-component.ts";
 import { PolicyFileError } from "../policy/policy-file.ts";
 import { AnchorFileError, PolicySource } from "../proxy/policy-source.ts";
 import { NeedsRestartError, type ProxyStart } from "../proxy/running-proxy.ts";
+import { StateFileError } from "../tokens/state-file.ts";
 import { CommandError, exitCodes, type Flags, listOf, type ParsedArguments, textOf, UsageError } from "./command.ts";
 import { ownComponent } from "./own-component.ts";
 import { asCommandError, loadFile } from "./run-file.ts";
@@ -39,7 +40,7 @@ export const proxyFlagsHelp = `  --config FILE              the policy (see sall
 /** What the flags say of a proxy. @throws {UsageError} @throws {CommandError} */
 export async function proxyStart(
   parsed: ParsedArguments,
-  rest: Pick<ProxyStart, "listen" | "direct" | "auth">,
+  rest: Pick<ProxyStart, "listen" | "direct" | "auth" | "access">,
 ): Promise<ProxyStart & { source: PolicySource }> {
   const config = textOf(parsed, "config");
   if (config === undefined) throw new UsageError("which policy? give it with --config FILE");
@@ -74,6 +75,8 @@ export function asProxyError(cause: unknown): unknown {
   if (cause instanceof PolicyFileError)
     return new CommandError(cause.code === "bad-content" || cause.code === "too-large" ? exitCodes.data : exitCodes.noInput, cause.message);
   if (cause instanceof AnchorFileError || cause instanceof AuthorityError) return new CommandError(exitCodes.noInput, cause.message);
+  if (cause instanceof StateFileError)
+    return new CommandError(cause.code === "bad-content" ? exitCodes.data : exitCodes.noInput, cause.message);
   if (cause instanceof AuditError) return new CommandError(exitCodes.cannotCreate, cause.message);
   if (cause instanceof NeedsRestartError) return new CommandError(exitCodes.usage, `the policy is not used: ${cause.message}`);
   return asCommandError(cause);

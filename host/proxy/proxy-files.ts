@@ -6,13 +6,16 @@ import { join } from "node:path";
 export class ProxyFiles implements Disposable {
   /** Seen by the component. */
   readonly anchors: string;
+  /** Seen by the component: whom it lets in. */
+  readonly access: string;
   readonly #folder: string;
 
   constructor() {
     // Made with mode 0700.
     this.#folder = mkdtempSync(join(tmpdir(), "sallyport-proxy-"));
     this.anchors = join(this.#folder, "anchors");
-    mkdirSync(this.anchors, { mode: 0o700 });
+    this.access = join(this.#folder, "access");
+    for (const folder of [this.anchors, this.access]) mkdirSync(folder, { mode: 0o700 });
     // Also where a second signal ends this process at once.
     process.once("exit", this.#remove);
   }
@@ -26,9 +29,12 @@ export class ProxyFiles implements Disposable {
 
   /** Put certificates in the place of those of this name. */
   replaceAnchors(name: string, pem: string): void {
-    const path = join(this.anchors, `${name}.pem`);
-    writeFileSync(`${path}.new`, pem, { mode: 0o600 });
-    renameSync(`${path}.new`, path);
+    replace(join(this.anchors, `${name}.pem`), pem);
+  }
+
+  /** Put a file in the place of what tells the component whom to let in. */
+  replaceAccess(name: "tokens.json" | "clients.pem", text: string): void {
+    replace(join(this.access, name), text);
   }
 
   [Symbol.dispose](): void {
@@ -44,4 +50,10 @@ export class ProxyFiles implements Disposable {
       // It is a temporary folder, and there is nobody left to tell.
     }
   };
+}
+
+/** Whoever reads it sees the old file or the new one. */
+function replace(path: string, text: string): void {
+  writeFileSync(`${path}.new`, text, { mode: 0o600 });
+  renameSync(`${path}.new`, path);
 }

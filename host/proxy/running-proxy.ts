@@ -11,6 +11,7 @@ import type { AuditGrant } from "../gateway/audit-log.ts";
 import type { SecretGrant } from "../gateway/secret-grants.ts";
 import type { PolicySettings } from "../policy/policy-component.ts";
 import type { TlsGrants } from "../tls/grants.ts";
+import { accessArguments, type TlsAccess } from "./access.ts";
 import { clientEnvironment } from "./client-environment.ts";
 import { openProxyAuthority, neededLimits, type ProxyAuthority } from "./proxy-authority.ts";
 import { ProxyFiles } from "./proxy-files.ts";
@@ -21,8 +22,10 @@ export interface ProxyStart {
   source: PolicySource;
   /** The component. */
   code: ComponentCode | Promise<ComponentCode>;
-  /** `address:port` for CONNECT and plain HTTP; port 0 lets the system choose. */
-  listen: string;
+  /** `address:port` for CONNECT and plain HTTP; port 0 lets the system choose. May be missing where there is `access`. */
+  listen: string | undefined;
+  /** The same within TLS to the proxy itself. */
+  access?: TlsAccess | undefined;
   /** `address:port` of listeners that take TLS as it comes. */
   direct: readonly string[];
   /** Whether clients have to show a token. */
@@ -57,8 +60,10 @@ export class NeedsRestartError extends Error {
 
 /** A proxy that runs. */
 export class RunningProxy {
-  /** `address:port`, with the port that the system chose. */
-  readonly address: string;
+  /** Where clients send CONNECT and plain HTTP, with the port that the system chose. */
+  readonly url: string;
+  /** The same within TLS to the proxy itself. */
+  readonly tlsUrls: readonly string[];
   /** What clients need. */
   readonly environment: Record<string, string>;
   /** How the first worker that did not want to end did. */
@@ -70,25 +75,30 @@ export class RunningProxy {
   readonly #authority: ProxyAuthority | undefined;
   readonly #files: ProxyFiles;
   readonly #workers: readonly ProxyWorker[];
+  #policyText: string;
+  /** Changes are told one by one. */
+  #lastReload: Promise<unknown> = Promise.resolve();
 
   private constructor(
     start: ProxyStart,
     policy: ReadPolicy,
     authority: ProxyAuthority | undefined,
     files: ProxyFiles,
-    address: string,
+    at: Addresses,
     token: string | undefined,
   ) {
     this.#start = start;
     this.#settings = policy.settings;
     this.#authority = authority;
     this.#files = files;
-    this.address = address;
-    const credentials = token === undefined ? "" : `sallyport:${token}@`;
+    this.#policyText = policy.text;
+    this.tlsUrls = at.tls.map((address) => `https://${address}`);
+    this.url = at.plain === undefined ? this.tlsUrls[0]! : `http://${at.plain}`;
+    const credentials = token === undefined || at.plain === undefined ? "" : `sallyport:${token}@`;
     const caFile = authority === undefined ? undefined : files.write("ca.pem", pemOf(authority.roots));
     const bundleFile = authority === undefined ? undefined : files.write("bundle.pem", trustBundle(authority.roots));
-    this.environment = clientEnvironment({ url: `http://${credentials}${address}`, caFile, bundleFile });
-    const instance = instanceOptions(start, policy.settings, authority, files, address, token);
+    this.environment = clientEnvironment({ url: this.url.replace("://", `://${credentials}`), caFile, bundleFile });
+    const instance = instanceOptions(start, policy.settings, authority, files, at, token);
     this.auditFile = instance.gateway?.audit?.file;
     this.#workers = Array.from({ length: start.workers }, () => new ProxyWorker(start, instance, policy.text));
     this.ended = Promise.race(this.#workers.map(({ result }) => result));
@@ -107,17 +117,26 @@ export class RunningProxy {
     checkGrants(start, policy.settings);
     const authority = await openProxyAuthority(start.caFolder, policy.settings);
     const files = new ProxyFiles();
-    let reserved: Reservation | undefined;
+    const reserved: Reservation[] = [];
     try {
       for (const [name, pem] of policy.anchors) files.replaceAnchors(name, pem);
-      reserved = await reserve(start.listen);
+      const { access } = start;
+      if (access?.trust !== undefined) files.replaceAccess("tokens.json", access.trust.read());
+      if (access !== undefined) files.replaceAccess("clients.pem", access.clientAuthorities);
+      const at: { plain: string | undefined; tls: string[] } = { plain: undefined, tls: [] };
+      for (const wanted of [start.listen, ...(access?.listen ?? [])].filter((address) => address !== undefined)) {
+        const place = await reserve(wanted);
+        reserved.push(place);
+        if (wanted === start.listen && at.plain === undefined) at.plain = place.address;
+        else at.tls.push(place.address);
+      }
       const token = start.auth ? randomBytes(32).toString("hex") : undefined;
-      const proxy = new RunningProxy(start, policy, authority, files, reserved.address, token);
-      await reserved.release();
+      const proxy = new RunningProxy(start, policy, authority, files, at, token);
+      await Promise.all(reserved.map((place) => place.release()));
       await Promise.all(proxy.#workers.map((worker) => worker.start()));
       return proxy;
     } catch (error) {
-      await reserved?.release();
+      await Promise.all(reserved.map((place) => place.release()));
       files[Symbol.dispose]();
       throw error;
     }
@@ -133,7 +152,26 @@ export class RunningProxy {
     const policy = await this.#start.source.read();
     this.#checkReload(policy.settings);
     for (const [name, pem] of policy.anchors) this.#files.replaceAnchors(name, pem);
-    await Promise.all(this.#workers.map((worker) => worker.reload(policy.text)));
+    await this.#tellWorkers(policy.text);
+    this.#policyText = policy.text;
+  }
+
+  /**
+   * Take up the keyring and the revocations as they are now; they hold for new connections.
+   *
+   * @throws {StateFileError} when they cannot be used; the old ones stay in force
+   */
+  async reloadAccess(): Promise<void> {
+    const trust = this.#start.access?.trust;
+    if (trust === undefined) return;
+    this.#files.replaceAccess("tokens.json", trust.read());
+    await this.#tellWorkers(this.#policyText);
+  }
+
+  #tellWorkers(policy: string): Promise<void> {
+    const told = this.#lastReload.then(async () => void (await Promise.all(this.#workers.map((worker) => worker.reload(policy)))));
+    this.#lastReload = told.catch(() => {});
+    return told;
   }
 
   /** Take no new clients, let those that are there finish for as long as the policy says, and end. */
@@ -172,19 +210,33 @@ function instanceOptions(
   settings: PolicySettings,
   authority: ProxyAuthority | undefined,
   files: ProxyFiles,
-  address: string,
+  at: Addresses,
   token: string | undefined,
 ): InstanceOptions {
+  const listening = [...(at.plain === undefined ? [] : [at.plain]), ...at.tls, ...start.direct];
   return {
-    args: ["proxy", "--listen", address, ...start.direct.flatMap((at) => ["--direct", at]), ...(token === undefined ? ["--no-auth"] : [])],
+    args: [
+      "proxy",
+      ...(at.plain === undefined ? [] : ["--listen", at.plain]),
+      ...(start.access === undefined ? [] : accessArguments(start.access, at.tls)),
+      ...start.direct.flatMap((at) => ["--direct", at]),
+      ...(token === undefined ? ["--no-auth"] : []),
+    ],
     env: token === undefined ? {} : { SALLYPORT_PROXY_TOKEN: token },
-    grants: { listen: [address, ...start.direct] },
-    preopens: [{ host: files.anchors, guest: "/anchors", write: false }],
-    tls: { handshakeTimeout: settings.handshakeTimeout * 1000, maxConnections: 2 * settings.connections + 64, ...start.tls },
+    grants: { listen: listening },
+    preopens: [
+      { host: files.anchors, guest: "/anchors", write: false },
+      { host: files.access, guest: "/access", write: false },
+    ],
+    tls: {
+      handshakeTimeout: settings.handshakeTimeout * 1000,
+      maxConnections: (start.access === undefined ? 2 : 3) * settings.connections + 64,
+      ...start.tls,
+    },
     limits: { connections: 2 * settings.connections + 64, handles: 64 * settings.connections + 10_000 },
     reusePort: start.workers > 1,
     gateway: {
-      dial: { allow: ["*"], allowNetworks: settings.allowNetworks, refuse: [address, ...start.direct].filter((at) => !at.startsWith(":")) },
+      dial: { allow: ["*"], allowNetworks: settings.allowNetworks, refuse: listening.filter((at) => !at.startsWith(":")) },
       secrets: start.secrets,
       ...(authority === undefined ? {} : { authorities: { proxy: authority.authority.forWorker() } }),
       ...auditOf(start, settings),
@@ -265,6 +317,12 @@ class ProxyWorker {
     else if (word === "policy") this.#reloaded?.resolve(text);
     else if (word === "summary") this.#summary = JSON.parse(text) as ProxySummary;
   }
+}
+
+/** Where the proxy listens. */
+interface Addresses {
+  readonly plain: string | undefined;
+  readonly tls: readonly string[];
 }
 
 interface Reservation {

@@ -1,5 +1,6 @@
 import { shellLines, unsetVariables } from "../../proxy/client-environment.ts";
 import { type ProxySummary, RunningProxy } from "../../proxy/running-proxy.ts";
+import { accessFlags, accessFlagsHelp, accessOf } from "../access-settings.ts";
 import { type Command, exitCodes, listOf, parseCommandLine, textOf, UsageError } from "../command.ts";
 import { asProxyError, proxyFlags, proxyFlagsHelp, proxyStart, reloadFailure } from "../proxy-settings.ts";
 import { describe } from "../run-file.ts";
@@ -15,8 +16,9 @@ needs, as lines for a shell.
 
 ${proxyFlagsHelp}
   --listen ADDRESS:PORT      where clients send CONNECT and plain HTTP (default 127.0.0.1:0: a port that the system chooses)
+${accessFlagsHelp}
   --direct ADDRESS:PORT      take TLS connections there as they come, by the server name in their hello; may be repeated
-  --no-auth                  ask for no token: every program on this machine may use the proxy
+  --no-auth                  ask for no session token: every program on this machine may use the proxy
 
 The policy is read anew on SIGHUP and when its file changes; connections that it still allows go on. SIGTERM and SIGINT end
 the proxy when its clients have finished, or after the policy's drain_seconds; a second one at once.
@@ -29,14 +31,17 @@ Examples:
     const parsed = parseCommandLine(args, {
       ...proxyFlags,
       listen: { type: "string" },
+      ...accessFlags,
       direct: { type: "string", multiple: true },
       "no-auth": { type: "boolean" },
     });
     if (parsed.operands.length > 0 || parsed.rest !== undefined)
       throw new UsageError("proxy takes flags only; to run a command there is exec");
     const auth = parsed.flags["no-auth"] !== true;
+    const access = accessOf(parsed);
     const start = await proxyStart(parsed, {
-      listen: textOf(parsed, "listen") ?? "127.0.0.1:0",
+      listen: textOf(parsed, "listen") ?? (access === undefined ? "127.0.0.1:0" : undefined),
+      access,
       direct: listOf(parsed, "direct"),
       auth,
     });
@@ -49,7 +54,7 @@ Examples:
     }
     if (!auth) process.stderr.write("sallyport: --no-auth: every program that reaches this address may use the proxy\n");
     const lines = [
-      `# sallyport proxy listens on http://${proxy.address}`,
+      ...new Set([proxy.url, ...proxy.tlsUrls].map((url) => `# sallyport proxy listens on ${url}`)),
       `unset ${unsetVariables.join(" ")}`,
       ...shellLines(proxy.environment),
     ];
@@ -61,6 +66,16 @@ Examples:
       );
     };
     source.watch(reload);
+    using trust = access?.trust;
+    trust?.watch(() => {
+      proxy.reloadAccess().then(
+        () => process.stderr.write("sallyport: keyring and revocations were read anew\n"),
+        (cause: unknown) =>
+          process.stderr.write(
+            `sallyport: the old keyring and revocations stay: ${cause instanceof Error ? cause.message : String(cause)}\n`,
+          ),
+      );
+    });
     process.on("SIGHUP", reload);
     const stopped = untilStopped();
     const result = await Promise.race([stopped, proxy.ended.then((ended) => describe(ended))]);
