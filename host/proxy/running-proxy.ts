@@ -76,6 +76,7 @@ export class RunningProxy {
   readonly #files: ProxyFiles;
   readonly #workers: readonly ProxyWorker[];
   #policyText: string;
+  #accessText: string | undefined;
   /** Changes are told one by one. */
   #lastReload: Promise<unknown> = Promise.resolve();
 
@@ -159,13 +160,16 @@ export class RunningProxy {
   /**
    * Take up the keyring and the revocations as they are now; they hold for new connections.
    *
+   * @returns whether they say anything new
    * @throws {StateFileError} when they cannot be used; the old ones stay in force
    */
-  async reloadAccess(): Promise<void> {
-    const trust = this.#start.access?.trust;
-    if (trust === undefined) return;
-    this.#files.replaceAccess("tokens.json", trust.read());
+  async reloadAccess(): Promise<boolean> {
+    const text = this.#start.access?.trust?.read();
+    if (text === undefined || text === this.#accessText) return false;
+    this.#files.replaceAccess("tokens.json", text);
+    this.#accessText = text;
     await this.#tellWorkers(this.#policyText);
+    return true;
   }
 
   #tellWorkers(policy: string): Promise<void> {

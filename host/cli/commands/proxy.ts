@@ -52,6 +52,24 @@ Examples:
     } catch (cause) {
       throw asProxyError(cause);
     }
+    const reload = () => {
+      proxy.reload().then(
+        () => process.stderr.write("sallyport: the policy was changed\n"),
+        (cause: unknown) => process.stderr.write(`${reloadFailure(cause)}\n`),
+      );
+    };
+    // Before anybody hears that the proxy is there, so that what they change then is seen.
+    source.watch(reload);
+    using trust = access?.trust;
+    trust?.watch(() => {
+      proxy.reloadAccess().then(
+        (isChanged) => void (isChanged && process.stderr.write("sallyport: keyring and revocations were changed\n")),
+        (cause: unknown) =>
+          process.stderr.write(
+            `sallyport: the old keyring and revocations stay: ${cause instanceof Error ? cause.message : String(cause)}\n`,
+          ),
+      );
+    });
     if (!auth) process.stderr.write("sallyport: --no-auth: every program that reaches this address may use the proxy\n");
     const lines = [
       ...new Set([proxy.url, ...proxy.tlsUrls].map((url) => `# sallyport proxy listens on ${url}`)),
@@ -59,23 +77,6 @@ Examples:
       ...shellLines(proxy.environment),
     ];
     process.stdout.write(`${lines.join("\n")}\n`);
-    const reload = () => {
-      proxy.reload().then(
-        () => process.stderr.write("sallyport: the policy was changed\n"),
-        (cause: unknown) => process.stderr.write(`${reloadFailure(cause)}\n`),
-      );
-    };
-    source.watch(reload);
-    using trust = access?.trust;
-    trust?.watch(() => {
-      proxy.reloadAccess().then(
-        () => process.stderr.write("sallyport: keyring and revocations were read anew\n"),
-        (cause: unknown) =>
-          process.stderr.write(
-            `sallyport: the old keyring and revocations stay: ${cause instanceof Error ? cause.message : String(cause)}\n`,
-          ),
-      );
-    });
     process.on("SIGHUP", reload);
     const stopped = untilStopped();
     const result = await Promise.race([stopped, proxy.ended.then((ended) => describe(ended))]);
