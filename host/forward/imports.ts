@@ -148,7 +148,8 @@ function readOptions({ limit, atEnd, idleTimeout }: ForwardOptions): TransferOpt
     // Past 2^53 a count of bytes is as good as no limit.
     limit: limit === undefined || limit > BigInt(Number.MAX_SAFE_INTEGER) ? undefined : Number(limit),
     atEnd,
-    idleTimeout: idleTimeout === undefined ? undefined : Number(idleTimeout / 1_000_000n),
+    // Never sooner than was asked for.
+    idleTimeout: idleTimeout === undefined ? undefined : Number((idleTimeout + 999_999n) / 1_000_000n),
   };
 }
 

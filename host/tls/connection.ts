@@ -492,6 +492,7 @@ export class TlsConnection {
   #finished(): void {
     this.#wasFinished = true;
     this.#negotiated = this.#negotiatedWith(this.#node!);
+    if (this.plan.role === "client") this.#identity = this.#chosenIdentity(this.#node!) ?? this.#identity;
     // In TLS 1.3 our flight has left before the client's certificate came: from here on nothing of ours may follow before it
     // was judged. In TLS 1.2 our last flight is about to be written, and withheld.
     const isTls13 = (this.#watch.serverHello?.version ?? 0) >= TLS13;
@@ -724,6 +725,14 @@ export class TlsConnection {
       group: this.#attachedGroup ?? this.#watch.group,
       sessionReused: node.isSessionReused,
     };
+  }
+
+  /** Clients: which of several identities the TLS library sent, or would have. */
+  #chosenIdentity(node: NodeTls): KeyPair | undefined {
+    const { identities } = this.settings;
+    if (identities.length < 2) return undefined;
+    const chosen = node.localCertificate;
+    return chosen && identities.find(({ chain }) => chain.leaf.raw.equals(chosen.raw));
   }
 
   /** node:tls tells an ALPN id as text: the id of ours that reads so. */

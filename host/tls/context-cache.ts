@@ -58,7 +58,10 @@ function make(
   groups: readonly number[] | undefined,
 ): tls.SecureContext {
   const { minimum, maximum } = spokenVersions(settings);
-  const pems = identities.map((identity) => identity.credentials());
+  // The last pair that OpenSSL is given is the one that it prefers.
+  const pems = firstOfEachKind(identities)
+    .toReversed()
+    .map((identity) => identity.credentials());
   let secureOptions = constants.SSL_OP_NO_RENEGOTIATION | constants.SSL_OP_NO_COMPRESSION | constants.SSL_OP_CIPHER_SERVER_PREFERENCE;
   if (!tickets) secureOptions |= constants.SSL_OP_NO_TICKET;
   return tls.createSecureContext({
@@ -71,6 +74,11 @@ function make(
     maxVersion: versionName(maximum),
     secureOptions,
   });
+}
+
+/** OpenSSL holds one pair for each kind of key, and takes the certificate of one with the key of another for a mistake. */
+function firstOfEachKind(identities: readonly KeyPair[]): KeyPair[] {
+  return identities.filter(({ algorithm }, index) => identities.findIndex((other) => other.algorithm === algorithm) === index);
 }
 
 /** node takes the suites of both versions in one list; a version without a suite in it would keep OpenSSL's own. */

@@ -9,6 +9,7 @@ import { type Ledger, Resource } from "../io/ledger.ts";
 import { OutputStream } from "../io/output-stream.ts";
 import { Pollable } from "../io/poll.ts";
 import type { TlsErrorValue } from "../io/source.ts";
+import { Alert } from "./alert.ts";
 import { type ConnectionInfo, type Outcome, type Target, TlsConnection } from "./connection.ts";
 import type { Plan } from "./phase.ts";
 import { checkAlpnIds, checkGroups, checkSchemes, checkSuites, checkVersions, refused, TLS13 } from "./settings.ts";
@@ -161,6 +162,7 @@ export abstract class Endpoint extends Resource {
 
   abort(description: number): void {
     if (this.connection.phase.tag === "constructed") throw refused("wrong-phase");
+    if (description === Alert.closeNotify || description === Alert.userCanceled) throw refused("invalid-argument");
     if (!this.connection.abort(description)) throw refused("closed");
   }
 

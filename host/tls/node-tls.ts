@@ -68,6 +68,8 @@ export interface NodeTls {
   verifyError(): VerifyError | undefined;
   /** The peer's certificates as they were sent, leaf first; empty if it sent none. */
   peerChain(): X509Certificate[];
+  /** Our certificate: of several pairs the one that OpenSSL chose. */
+  readonly localCertificate: X509Certificate | undefined;
   readonly isSessionReused: boolean;
   readonly protocol: string | undefined;
   readonly cipher: string | undefined;
@@ -201,6 +203,9 @@ export function startNodeTls(transport: JsTransport | Socket, options: NodeTlsOp
         if (chain.length > MAX_CHAIN) break;
       }
       return chain;
+    },
+    get localCertificate() {
+      return socket.getX509Certificate();
     },
     get isSessionReused() {
       return socket.isSessionReused();

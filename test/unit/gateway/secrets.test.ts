@@ -264,7 +264,7 @@ describe("a secret is not written", () => {
     const early = new guest.gateway["sallyport:tls/connection"].Client("api.example.com", {});
     expect(await witError(() => secret.place(early, BEARER))).toBe("wrong-phase");
     const client = await connected(guest);
-    client.abort(0);
+    client.abort(80);
     expect(await witError(() => secret.place(client, BEARER))).toBe("wrong-phase");
   });
 

@@ -19,11 +19,15 @@ import {
 
 let pki: TestPki;
 let clientPki: TestPki;
+let otherPki: TestPki;
+let rsaPki: TestPki;
 const cleanup: (() => void)[] = [];
 
 beforeAll(async () => {
   pki = await makePki({ leaf: { dns: ["server.test"], ip: ["127.0.0.1"] }, intermediates: 2 });
   clientPki = await makePki({ leaf: { cn: "client", eku: ["1.3.6.1.5.5.7.3.2"] } });
+  otherPki = await makePki({ leaf: { cn: "other", eku: ["1.3.6.1.5.5.7.3.2"] } });
+  rsaPki = await makePki({ leaf: { cn: "rsa", keyType: "rsa2048", eku: ["1.3.6.1.5.5.7.3.2"] } });
 });
 afterEach(() => cleanup.splice(0).forEach((close) => close()));
 
@@ -181,6 +185,30 @@ describe.each(["TLSv1.2", "TLSv1.3"] as const)("a client over %s", (version) => 
     client.settings.identities = [keyPair(clientPki)];
     client.start();
     expect(await readAll(client.privateInput)).toBe("CN=client");
+  });
+
+  test("presents the first of several identities of one kind, and none of the others", async () => {
+    const server = await peer({ ...versions, requestCert: true, rejectUnauthorized: false }, (s) =>
+      s.end(s.getPeerX509Certificate()?.subject ?? "nobody"),
+    );
+    const client = clientTo(server.port, "server.test", [], trusting());
+    client.settings.identities = [keyPair(clientPki), keyPair(otherPki)];
+    client.start();
+    expect(await readAll(client.privateInput)).toBe("CN=client");
+    expect(client.localIdentity?.chain.leaf.subject).toBe("CN=client");
+  });
+
+  test.each([[false], [true]])("tells which of two identities of different kinds it presented, the RSA key first: %s", async (rsaFirst) => {
+    const server = await peer({ ...versions, requestCert: true, rejectUnauthorized: false }, (s) =>
+      s.end(s.getPeerX509Certificate()?.subject ?? "nobody"),
+    );
+    const client = clientTo(server.port, "server.test", [], trusting());
+    const identities = [keyPair(clientPki), keyPair(rsaPki)];
+    client.settings.identities = rsaFirst ? identities.reverse() : identities;
+    client.start();
+    const presented = await readAll(client.privateInput);
+    expect(client.localIdentity?.chain.leaf.subject).toBe(presented);
+    if (version === "TLSv1.2") expect(presented).toBe(rsaFirst ? "CN=rsa" : "CN=client");
   });
 
   test("without an identity is told that one is required", async () => {

@@ -157,6 +157,8 @@ export const phases: Case[] = [
         refuses(() => tls.abort(80), "wrong-phase", "abort before start");
         const streams = tls.streams();
         tls.start();
+        for (const harmless of [0, 90]) refuses(() => tls.abort(harmless), "invalid-argument", `abort with alert ${harmless}`);
+        equal(tls.outcome(), undefined, "outcome after what is no reason to abort");
         tls.abort(80);
         refuses(() => tls.abort(80), "closed", "abort again");
         that(streams !== undefined, "started");
