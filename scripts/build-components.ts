@@ -23,6 +23,7 @@ const guests: Guest[] = [
   { name: "tokens", entry: "guest/tokens/main.ts", world: "tokens-self-contained", engine: "quickjs", wit: "wit/policy" },
   { name: "interception", entry: "guest/interception/main.ts", world: "policy", engine: "quickjs", wit: "wit/policy" },
   { name: "proxy", entry: "guest/proxy/main.ts", world: "proxy", engine: "quickjs", wit: "wit/gateway", witDeps: ["wit/policy"] },
+  { name: "connect", entry: "guest/connect/main.ts", world: "connect", engine: "quickjs" },
   {
     name: "tokens-host-assisted",
     entry: "guest/tokens/host-assisted.ts",

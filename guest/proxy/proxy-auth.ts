@@ -1,11 +1,9 @@
-import { encodeUtf8 } from "../../src/bindings/text.ts";
 import type { RequestHead } from "../../src/http1/index.ts";
-import { equalInConstantTime } from "../../src/tokens/equal.ts";
 import { TokenError } from "../../src/tokens/index.ts";
-import { decodeBase64 } from "../../src/wire/base64url.ts";
 import { latin1 } from "../../src/wire/utf8.ts";
 import type { AccessKeys } from "./access-keys.ts";
 import type { Client } from "./clients.ts";
+import { SessionToken, shownTo } from "./credentials.ts";
 import { write } from "./records.ts";
 
 /** Who may use the proxy. */
@@ -30,21 +28,16 @@ export interface Refusal {
 /** Admits everybody. */
 export const openDoor: Door = { refusal: () => undefined };
 
-/**
- * Admits whoever shows the token: as `Bearer TOKEN`, or as the password of `Basic`, which is what clients make of a proxy URL
- * with user information (RFC 7617, RFC 6750).
- */
+/** Admits whoever shows the token of this run. */
 export class TokenDoor implements Door {
-  private readonly token: Uint8Array;
+  private readonly token: SessionToken;
 
   constructor(token: string) {
-    this.token = encodeUtf8(token);
+    this.token = new SessionToken(token);
   }
 
-  refusal({ fields }: RequestHead): Refusal | undefined {
-    const values = fields.getAll("proxy-authorization");
-    const shown = values.length === 1 ? tokenOf(values[0]!) : undefined;
-    if (shown !== undefined && equalInConstantTime(shown, this.token)) return undefined;
+  refusal(head: RequestHead): Refusal | undefined {
+    if (this.token.isShownBy(head)) return undefined;
     return { reason: "no-valid-token", message: "the proxy wants its session token" };
   }
 }
@@ -60,18 +53,17 @@ export class CapabilityDoor implements Door {
     this.isRequired = isRequired;
   }
 
-  refusal({ fields }: RequestHead, client: Client): Refusal | undefined {
-    const values = fields.getAll("proxy-authorization");
-    if (values.length === 0 && !this.isRequired) {
+  refusal(head: RequestHead, client: Client): Refusal | undefined {
+    const shown = shownTo(head);
+    if (shown.tag === "none" && !this.isRequired) {
       client.groups = [];
       client.holder = undefined;
       return undefined;
     }
-    if (values.length === 0) return { reason: "no-token", message: "the proxy wants a capability token" };
-    const shown = values.length === 1 ? tokenOf(values[0]!) : undefined;
-    if (shown === undefined) return { reason: "malformed-credentials", message: "the credentials are neither Bearer nor Basic" };
+    if (shown.tag === "none") return { reason: "no-token", message: "the proxy wants a capability token" };
+    if (shown.tag === "malformed") return { reason: "malformed-credentials", message: "the credentials are neither Bearer nor Basic" };
     try {
-      const { subject, issuer, groups } = this.keys.verify(latin1(shown), client.channel);
+      const { subject, issuer, groups } = this.keys.verify(latin1(shown.bytes), client.channel);
       if (this.keys.isRevoked({ issuer, subject })) throw new TokenError("revoked");
       if (client.holder?.subject !== subject || client.holder.issuer !== issuer)
         write("authentication", client.id, {
@@ -90,25 +82,3 @@ export class CapabilityDoor implements Door {
     }
   }
 }
-
-/** The challenge that goes with 407. */
-export const CHALLENGE = ["Proxy-Authenticate", 'Basic realm="sallyport", charset="UTF-8"'] as const;
-
-/** How often a client may show what is not accepted before its connection is ended. */
-export const MOST_REFUSALS = 3;
-
-function tokenOf(value: string): Uint8Array | undefined {
-  if (value.length > MAX_VALUE) return undefined;
-  const [, scheme, credentials] = /^([A-Za-z]+) +(\S+)$/.exec(value) ?? [];
-  if (scheme?.toLowerCase() === "bearer") return encodeUtf8(credentials!);
-  if (scheme?.toLowerCase() !== "basic" || !/^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/.test(credentials!))
-    return undefined;
-  const pair = decodeBase64(credentials!);
-  // A user's name holds no colon; a capability token does.
-  const colon = pair?.indexOf(COLON) ?? -1;
-  return colon < 0 ? undefined : pair!.subarray(colon + 1);
-}
-
-/** Characters: the longest capability token in base64, and some. */
-const MAX_VALUE = 8192;
-const COLON = 0x3a;

@@ -10,6 +10,10 @@ const commands: Record<string, { summary: string; load: () => Promise<Command> }
   token: { summary: "make and check capability tokens", load: async () => (await import("./commands/token.ts")).command },
   proxy: { summary: "run an intercepting proxy", load: async () => (await import("./commands/proxy.ts")).command },
   exec: { summary: "run a command through an intercepting proxy", load: async () => (await import("./commands/exec.ts")).command },
+  connect: {
+    summary: "reach such a proxy with a client certificate and a token",
+    load: async () => (await import("./commands/connect.ts")).command,
+  },
   build: { summary: "build a component from TypeScript or JavaScript", load: async () => (await import("./commands/build.ts")).command },
   policy: { summary: "check and explain what the proxy is told to do", load: async () => (await import("./commands/policy.ts")).command },
   ca: { summary: "make and keep a certification authority", load: async () => (await import("./commands/ca.ts")).command },

@@ -122,7 +122,8 @@ export class RunningProxy {
     try {
       for (const [name, pem] of policy.anchors) files.replaceAnchors(name, pem);
       const { access } = start;
-      if (access?.trust !== undefined) files.replaceAccess("tokens.json", access.trust.read());
+      const trusted = access?.trust?.read();
+      if (trusted !== undefined) files.replaceAccess("tokens.json", trusted);
       if (access !== undefined) files.replaceAccess("clients.pem", access.clientAuthorities);
       const at: { plain: string | undefined; tls: string[] } = { plain: undefined, tls: [] };
       for (const wanted of [start.listen, ...(access?.listen ?? [])].filter((address) => address !== undefined)) {
@@ -133,6 +134,7 @@ export class RunningProxy {
       }
       const token = start.auth ? randomBytes(32).toString("hex") : undefined;
       const proxy = new RunningProxy(start, policy, authority, files, at, token);
+      proxy.#accessText = trusted;
       await Promise.all(reserved.map((place) => place.release()));
       await Promise.all(proxy.#workers.map((worker) => worker.start()));
       return proxy;

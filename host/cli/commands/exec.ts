@@ -50,14 +50,15 @@ Examples:
   },
 };
 
-function withoutProxies(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+/** An environment without what keeps programs from using the proxy. */
+export function withoutProxies(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   const left = { ...environment };
   for (const name of unsetVariables) delete left[name];
   return left;
 }
 
 /** Run it with our standard streams, and pass signals on. @returns its exit code */
-function runWith(program: string, args: string[], env: NodeJS.ProcessEnv): Promise<number> {
+export function runWith(program: string, args: string[], env: NodeJS.ProcessEnv): Promise<number> {
   const child = spawn(program, args, { stdio: "inherit", env });
   const signals = passSignals(child);
   return new Promise((resolve, reject) => {
