@@ -151,7 +151,7 @@ const front = object("Another server that stands in front of the one that is ask
 const upstream = object("What is expected of the server", {
   anchors: optional(list(name, { minItems: 1, maxItems: 20 }), "names from the top-level anchors whose certificates are trusted as well"),
   only_anchors: defaulting(flag, false, "trust these alone, and none of the system's"),
-  pins: optional(list(pin, { minItems: 1, maxItems: 20 }), "public keys, one of which has to be in the verified chain"),
+  pins: optional(list(pin, { minItems: 1, maxItems: 20 }), "public keys, one of which has to be that of the server's own certificate"),
   identity: optional(name, "the client identity that is shown to it, by the name under which the host was given it"),
 });
 

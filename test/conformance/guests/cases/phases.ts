@@ -308,6 +308,28 @@ export const phases: Case[] = [
     },
   },
   {
+    name: "the pollable of a connection without points is ready once it is established, and for good",
+    run(setting, cleanup) {
+      const pair = new Pair(setting, cleanup);
+      for (const end of [pair.client, pair.server]) {
+        using pollable = end.tls.subscribe();
+        pair.until(() => pollable.ready(), "the pollable");
+        that(end.isEstablished, "established when it is ready");
+      }
+      pair.establish().talk();
+      using late = pair.client.tls.subscribe();
+      equal(late.ready(), true, "a pollable that was asked for later");
+    },
+  },
+  {
+    name: "verify-client-identity is passed by where no certificate is asked for",
+    run(setting, cleanup) {
+      const pair = new Pair(setting, cleanup, { server: { verifyClientIdentity: true } });
+      pair.establish().talk();
+      equal(pair.server.tls.peerIdentity(), undefined, "peer-identity");
+    },
+  },
+  {
     name: "what is written before the connection is established arrives after it",
     run(setting, cleanup) {
       const pair = new Pair(setting, cleanup, { client: { connected: true }, server: { clientHello: true, accepted: true } });
