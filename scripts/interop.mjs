@@ -1,7 +1,7 @@
 // Interop tests: see to it that every program they talk to is there, then run them.
 //
-//   npm run test:interop                    curl, openssl, Go, Python, Wasmtime
-//   npm run test:interop -- --all           nginx, GnuTLS, Chromium and Java too
+//   npm run test:interop                    curl, openssl, Go, Python, C, Wasmtime
+//   npm run test:interop -- --all           nginx, GnuTLS, Chromium, Java and Rust too (Rust builds for 10 minutes, once)
 //   npm run test:interop -- server/curl     only the test files whose path has this in it (arguments of vitest)
 //
 // What is missing is installed where that is possible (packages of the system as root, Wasmtime with pip into .cache/).
@@ -17,12 +17,17 @@ const cache = join(root, ".cache/interop");
 const args = process.argv.slice(2);
 const all = args.includes("--all");
 
+/** To fetch the headers of Wasmtime's C API (of the 2024 edition), or to build Wasmtime. */
+const oldestRust = all ? 95 : 85;
+
 /** `probe` must succeed; `packages` are Debian's. */
 const programs = [
   { name: "curl", packages: ["curl"], probe: ["curl", "--version"] },
   { name: "openssl", packages: ["openssl"], probe: ["openssl", "version"] },
   { name: "go (1.24 or later)", packages: ["golang-go"], probe: ["go", "version"], accepts: isRecentGo },
   { name: "python3 with ssl", packages: ["python3"], probe: ["python3", "-c", "import ssl"] },
+  { name: "cc", packages: ["gcc", "libc6-dev"], probe: ["cc", "--version"] },
+  { name: `cargo (1.${oldestRust} or later)`, packages: ["cargo"], probe: ["cargo", "--version"], accepts: isRecentCargo },
   ...(all
     ? [
         { name: "nginx", packages: ["nginx-light"], probe: ["nginx", "-v"] },
@@ -64,6 +69,11 @@ function works({ probe, accepts }) {
 function isRecentGo(version) {
   const [, major, minor] = /go(\d+)\.(\d+)/.exec(version) ?? [];
   return Number(major) > 1 || Number(minor) >= 24;
+}
+
+function isRecentCargo(version) {
+  const [, major, minor] = /cargo (\d+)\.(\d+)/.exec(version) ?? [];
+  return Number(major) > 1 || Number(minor) >= oldestRust;
 }
 
 function apt(rest) {

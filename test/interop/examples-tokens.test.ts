@@ -55,12 +55,12 @@ const programs: Record<string, (certificate: string) => Promise<Ended>> = {
 describe.each(Object.entries(programs))("tokens.wasm from %s", (_, program) => {
   it("issues, verifies and revokes, with the refusals of the WIT by name", async () => {
     expect(await program(certificate)).toEqual({ code: 0, stdout: tokenStory, stderr: "" });
-  }, 60_000);
+  }, 120_000);
 
   it("says what failed and issues nothing where there is no certificate", async () => {
     const { code, stdout, stderr } = await program(join(work, "nobody.der"));
     expect(code).toBeGreaterThan(0);
     expect(stdout).toBe("");
     expect(stderr).toContain("nobody.der");
-  }, 60_000);
+  }, 120_000);
 });
