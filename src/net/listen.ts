@@ -5,7 +5,7 @@ import { dropInOrder } from "../bindings/drop.ts";
 import { u64 } from "../bindings/integers.ts";
 import type { Scope } from "../reactor/cancel.ts";
 import { Event } from "../reactor/event.ts";
-import { fromWit, type SocketAddress, toWit } from "./socket-address.ts";
+import { formatSocketAddress, fromWit, type SocketAddress, toWit } from "./socket-address.ts";
 import { operate, tryOperation } from "./socket-error.ts";
 import { TcpConnection } from "./tcp-connection.ts";
 
@@ -17,15 +17,16 @@ import { TcpConnection } from "./tcp-connection.ts";
  * @throws {SocketError} `access-denied` without a grant, `address-in-use`, `address-not-bindable`
  */
 export async function listenTcp(at: SocketAddress, options: { backlog?: number; scope?: Scope } = {}): Promise<TcpListener> {
+  const operation = `listen on ${formatSocketAddress(at)}`;
   const socket = operate("create a socket", () => createTcpSocket(at.address.tag));
   const ready = new Event(() => socket.subscribe());
   try {
     using network = instanceNetwork();
-    if (options.backlog !== undefined) operate("listen", () => socket.setListenBacklogSize(u64(options.backlog!)));
-    operate("bind", () => socket.startBind(network, toWit(at)));
-    while (tryOperation("bind", () => socket.finishBind()) === undefined) await ready.wait(options.scope);
-    operate("listen", () => socket.startListen());
-    while (tryOperation("listen", () => socket.finishListen()) === undefined) await ready.wait(options.scope);
+    if (options.backlog !== undefined) operate(operation, () => socket.setListenBacklogSize(u64(options.backlog!)));
+    operate(operation, () => socket.startBind(network, toWit(at)));
+    while (tryOperation(operation, () => socket.finishBind()) === undefined) await ready.wait(options.scope);
+    operate(operation, () => socket.startListen());
+    while (tryOperation(operation, () => socket.finishListen()) === undefined) await ready.wait(options.scope);
   } catch (error) {
     dropInOrder(ready, socket);
     throw error;
@@ -51,9 +52,10 @@ export class TcpListener implements Disposable, AsyncIterable<TcpConnection> {
   /** The next connection. @throws {SocketError} @throws {Cancelled} when the listener is closed, or the scope's reason */
   async accept(scope?: Scope): Promise<TcpConnection> {
     for (;;) {
+      // An accept that would block is an error, which costs the guest several times what the question does.
+      if (!this.ready.isReady()) await this.ready.wait(scope);
       const accepted = tryOperation("accept", () => this.socket.accept());
       if (accepted !== undefined) return new TcpConnection(...accepted.value);
-      await this.ready.wait(scope);
     }
   }
 

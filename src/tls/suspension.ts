@@ -65,26 +65,31 @@ export async function decideAll<S extends Suspension>(
   decide: (suspension: S) => Promise<void> | void,
   scope: Scope | undefined,
 ): Promise<void> {
-  using reached = new Event(() => endpoint.subscribe());
-  // Waiting comes first: asking too early is an error of the host's, which costs more than the wait.
-  for (let passed = 0; passed < points; passed++) {
-    await reached.wait(scope);
-    const taken = attempt<S, SuspendError>(() => endpoint.suspend());
-    if (taken.tag === "err") return throwIfFailed(endpoint);
-    const suspension = taken.val;
-    try {
-      const decided = decide(suspension);
-      if (decided !== undefined) await decided;
-    } catch (error) {
-      attempt(() => endpoint.abort(error instanceof RefusePeer ? error.alert : 80));
-      suspension[Symbol.dispose]();
-      throw error;
+  // Not `using`: the build lowers it to a helper that costs QuickJS eight microseconds.
+  const reached = new Event(() => endpoint.subscribe());
+  try {
+    // Waiting comes first: asking too early is an error of the host's, which costs more than the wait.
+    for (let passed = 0; passed < points; passed++) {
+      await reached.wait(scope);
+      const taken = attempt<S, SuspendError>(() => endpoint.suspend());
+      if (taken.tag === "err") return throwIfFailed(endpoint);
+      const suspension = taken.val;
+      try {
+        const decided = decide(suspension);
+        if (decided !== undefined) await decided;
+      } catch (error) {
+        attempt(() => endpoint.abort(error instanceof RefusePeer ? error.alert : 80));
+        suspension[Symbol.dispose]();
+        throw error;
+      }
+      const resumed = attempt(() => resume(suspension));
+      if (resumed.tag === "err") throw failureOf(endpoint);
     }
-    const resumed = attempt(() => resume(suspension));
-    if (resumed.tag === "err") throw failureOf(endpoint);
+    await reached.wait(scope);
+    throwIfFailed(endpoint);
+  } finally {
+    reached[Symbol.dispose]();
   }
-  await reached.wait(scope);
-  throwIfFailed(endpoint);
 }
 
 /** How many of these were given. */

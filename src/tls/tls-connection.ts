@@ -28,6 +28,9 @@ export type Endpoint = Pick<
   [Symbol.dispose](): void;
 };
 
+// Private members are TypeScript's here, and nothing is `using` where each connection passes: the build lowers both, to what
+// costs QuickJS half a microsecond an access and eight a block.
+
 /**
  * An established TLS connection over a TCP connection. The host moves the ciphertext; the guest sees `reader` and `writer`.
  * Dispose it, best with `using`; `end` first if the peer is to know that everything was sent.
@@ -36,12 +39,12 @@ export class TlsConnection implements Disposable {
   readonly reader: Reader;
   readonly writer: Writer;
   readonly endpoint: Endpoint;
-  readonly #carrier: Carrier;
+  private readonly carrier: Carrier;
 
   /** For `connectTls` and `acceptTls`. */
   constructor(endpoint: Endpoint, carrier: Carrier) {
     this.endpoint = endpoint;
-    this.#carrier = carrier;
+    this.carrier = carrier;
     this.reader = new Reader(carrier.privateInput);
     this.writer = new Writer(carrier.privateOutput);
   }
@@ -70,7 +73,9 @@ export class TlsConnection implements Disposable {
   /** Send what was written, then close_notify. Reading goes on. @throws {TlsError} */
   async end(scope?: Scope): Promise<void> {
     try {
-      await this.writer.flush(scope);
+      // `close-output` sends what was written first, and costs less than waiting for it here; but only what the stream has
+      // taken without an error was sent.
+      if (this.writer.permit() === 0) await this.writer.flush(scope);
       this.endpoint.closeOutput();
     } catch (error) {
       throw asTlsError(error);
@@ -87,11 +92,11 @@ export class TlsConnection implements Disposable {
    * that would otherwise drop the connection under their last bytes.
    */
   async drained(scope?: Scope): Promise<void> {
-    await this.#carrier.done(scope);
+    await this.carrier.done(scope);
   }
 
   [Symbol.dispose](): void {
-    dropInOrder(this.reader, this.writer, this.#carrier, this.endpoint);
+    dropInOrder(this.reader, this.writer, this.carrier, this.endpoint);
   }
 }
 
@@ -99,28 +104,28 @@ export class TlsConnection implements Disposable {
 export class Carrier implements Disposable {
   readonly privateInput: IoStreams["privateInput"];
   readonly privateOutput: IoStreams["privateOutput"];
-  readonly #relayer: Relayer;
-  readonly #done: Event;
-  readonly #transport: Transport;
+  private readonly relayer: Relayer;
+  private readonly over: Event;
+  private readonly transport: Transport;
 
   /** @param transport owned from here on */
   constructor(endpoint: Endpoint, transport: Transport) {
     const streams = tls(() => endpoint.streams());
     const { input, buffered, output } = transport.releaseStreams();
-    this.#transport = transport;
+    this.transport = transport;
     if (buffered.length > 0) streams.publicOutput.write(buffered);
-    this.#relayer = relay(input, output, streams.publicInput, streams.publicOutput, { atEnd: "propagate" });
-    this.#done = new Event(() => this.#relayer.subscribe());
+    this.relayer = relay(input, output, streams.publicInput, streams.publicOutput, { atEnd: "propagate" });
+    this.over = new Event(() => this.relayer.subscribe());
     this.privateInput = streams.privateInput;
     this.privateOutput = streams.privateOutput;
   }
 
   async done(scope?: Scope): Promise<void> {
-    await this.#done.wait(scope);
+    await this.over.wait(scope);
   }
 
   [Symbol.dispose](): void {
-    dropInOrder(this.#done, this.#relayer, this.#transport);
+    dropInOrder(this.over, this.relayer, this.transport);
   }
 
   /**
