@@ -1,10 +1,14 @@
 // The other side of every measurement, in a process of its own: plain node:tls, the same for both subjects.
+import { createServer as createHttpsServer } from "node:https";
+import type { Server } from "node:net";
 import { connect, type ConnectionOptions, createServer, type TLSSocket } from "node:tls";
 
 /** What a peer is told, one at a time; it answers each with a message. */
 export type Order =
   /** Serve `bytes` to every connection. Answers the port. */
   | { tag: "source"; key: string; cert: string; bytes: number }
+  /** Answer every HTTPS request with a few bytes. Answers the port. */
+  | { tag: "pages"; key: string; cert: string }
   /** Connect and read to the end. Answers milliseconds. */
   | { tag: "download"; port: number; ca: string }
   /** Connect and send `bytes`, then wait for the end. Answers milliseconds. */
@@ -31,6 +35,8 @@ async function carryOut(order: Order): Promise<number> {
   switch (order.tag) {
     case "source":
       return await source(order);
+    case "pages":
+      return await listening(createHttpsServer(order, (_request, response) => void response.end("a page\n")));
     case "download":
       await read(open(order));
       break;
@@ -69,6 +75,10 @@ function source({ key, cert, bytes }: Order & { tag: "source" }): Promise<number
     socket.resume();
     send(socket, bytes);
   });
+  return listening(server);
+}
+
+function listening(server: Server): Promise<number> {
   return new Promise((resolve) =>
     server.listen(0, "127.0.0.1", () => {
       const address = server.address();

@@ -36,7 +36,7 @@ export async function prepare(bytes: number): Promise<Ground> {
   const script = join(folder, "component.mjs");
   writeFileSync(script, transpiled.script);
   const code = await compileComponent({ ...transpiled, script: `file://${script}`, hit: false });
-  return { pki: await makePki({ leaf: { dns: ["bench.test"] } }), folder, code };
+  return { pki: await makePki({ leaf: { dns: ["bench.test"], ip: ["127.0.0.1"] } }), folder, code };
 }
 
 /** Run the guest in this thread until it ends. `port` resolves when it says where it listens. */
