@@ -1,12 +1,12 @@
 import { relay, type Relayer, type Stop } from "sallyport:tls/forward@0.1.0";
 import type { Error as WitTlsError } from "sallyport:tls/types@0.1.0";
 import type { InputStream } from "wasi:io/streams@0.2.12";
-import { dropInOrder } from "../../src/bindings/drop.ts";
 import { numberOfU64, u64 } from "../../src/bindings/integers.ts";
 import { optional } from "../../src/bindings/option.ts";
-import { Event, type Nanoseconds, type Scope } from "../../src/reactor/index.ts";
+import type { Nanoseconds, Scope } from "../../src/reactor/index.ts";
 import type { Reader, Writer } from "../../src/streams/index.ts";
 import { describeReason } from "../../src/tls/index.ts";
+import { IdleWaits } from "./idle-waits.ts";
 
 /** Both directions of one side. */
 export interface Side {
@@ -36,16 +36,15 @@ export async function relaySides(
 ): Promise<Relayed> {
   const streams = [released(client.reader), client.writer.release(), released(server.reader), server.writer.release()] as const;
   const relayer: Relayer = relay(...streams, { atEnd: "propagate", idleTimeout: u64(options.idle) });
-  const done = new Event(() => relayer.subscribe());
   try {
-    await done.wait(options.scope);
+    await idle.wait(relayer.subscribe(), options.scope);
     const [fromClient, toClient] = moved(relayer);
     return { fromClient, toClient, error: faultOf(optional(relayer.outcome())) };
   } finally {
     const [fromClient, toClient] = moved(relayer);
     options.tally.fromClient += fromClient;
     options.tally.toClient += toClient;
-    dropInOrder(done, relayer);
+    relayer[Symbol.dispose]();
   }
 }
 
@@ -67,3 +66,5 @@ function faultOf(outcome: Outcome | undefined): string | undefined {
   const cut = outcome?.val.findIndex((stop) => stop === "truncated") ?? -1;
   return cut < 0 ? undefined : `the ${cut === 0 ? "client" : "server"} ended without close_notify`;
 }
+
+const idle = new IdleWaits();
