@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
@@ -14,14 +14,20 @@ const cache = fileURLToPath(new URL("../../.cache/interop/", import.meta.url));
  * @throws what pip says if it cannot be installed
  */
 export async function pythonPackage(requirement: string): Promise<string> {
-  const folder = join(cache, `python-${requirement.split("==", 1)[0]!}`);
-  const stamp = join(folder, "version");
-  if (existsSync(stamp) && readFileSync(stamp, "utf8") === requirement) return folder;
-  rmSync(folder, { recursive: true, force: true });
-  mkdirSync(folder, { recursive: true });
+  const folder = join(cache, `python-${requirement.replace("==", "-")}`);
+  if (existsSync(folder)) return folder;
+  // Test files run in processes of their own and may install the same package at once: whoever is first has its folder kept.
+  const own = `${folder}.${process.pid}`;
+  rmSync(own, { recursive: true, force: true });
+  mkdirSync(own, { recursive: true });
   const quiet = ["-q", "--disable-pip-version-check", "--root-user-action=ignore"];
-  await run("python3", ["-m", "pip", "install", ...quiet, "--target", folder, requirement]);
-  writeFileSync(stamp, requirement);
+  await run("python3", ["-m", "pip", "install", ...quiet, "--target", own, requirement]);
+  try {
+    renameSync(own, folder);
+  } catch (error) {
+    if (!existsSync(folder)) throw error;
+    rmSync(own, { recursive: true, force: true });
+  }
   return folder;
 }
 

@@ -1,4 +1,5 @@
 // Issues, verifies and revokes capability tokens with tokens.wasm: ./tokens tokens.wasm CERTIFICATE.der
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +10,11 @@ typedef wasmtime_component_val_t value;
 static wasmtime_context_t *context;
 static wasmtime_component_instance_t instance;
 static wasmtime_component_export_index_t *interface;
+
+static _Noreturn void fail(const char *what, const char *why) {
+  fprintf(stderr, "%s: %s\n", what, why);
+  exit(1);
+}
 
 static void check(wasmtime_error_t *error) {
   if (error == NULL) return;
@@ -22,10 +28,10 @@ static void check(wasmtime_error_t *error) {
 static wasm_byte_vec_t contents(const char *path) {
   wasm_byte_vec_t bytes;
   FILE *file = fopen(path, "rb");
-  if (file == NULL || fseek(file, 0, SEEK_END) != 0) exit((perror(path), 1));
+  if (file == NULL || fseek(file, 0, SEEK_END) != 0) fail(path, strerror(errno));
   wasm_byte_vec_new_uninitialized(&bytes, (size_t)ftell(file));
   rewind(file);
-  if (fread(bytes.data, 1, bytes.size, file) != bytes.size) exit((perror(path), 1));
+  if (fread(bytes.data, 1, bytes.size, file) != bytes.size) fail(path, strerror(errno));
   fclose(file);
   return bytes;
 }
@@ -69,7 +75,7 @@ static value call(const char *name, size_t results, size_t count, const value *a
   wasmtime_component_func_t func;
   value result = {.kind = WASMTIME_COMPONENT_BOOL};
   wasmtime_component_export_index_t *index = wasmtime_component_instance_get_export_index(&instance, context, interface, name, strlen(name));
-  if (index == NULL || !wasmtime_component_instance_get_func(&instance, context, index, &func)) exit((fprintf(stderr, "no %s\n", name), 1));
+  if (index == NULL || !wasmtime_component_instance_get_func(&instance, context, index, &func)) fail(name, "not exported");
   wasmtime_component_export_index_delete(index);
   check(wasmtime_component_func_call(&func, context, args, count, &result, results));
   return result;
@@ -77,7 +83,7 @@ static value call(const char *name, size_t results, size_t count, const value *a
 
 /** The value of a `result`, or the end. */
 static value expect(value result) {
-  if (!result.of.result.is_ok) exit((fprintf(stderr, "refused\n"), 1));
+  if (!result.of.result.is_ok) fail("refused", result.of.result.val->of.enumeration.data);
   return result.of.result.val == NULL ? result : *result.of.result.val;
 }
 
@@ -104,7 +110,7 @@ static void load(const char *path) {
 }
 
 int main(int argc, char **argv) {
-  if (argc != 3) exit((fprintf(stderr, "tokens TOKENS.wasm CERTIFICATE.der\n"), 64));
+  if (argc != 3) fail("usage", "tokens TOKENS.wasm CERTIFICATE.der");
   load(argv[1]);
   wasm_byte_vec_t certificate = contents(argv[2]), other = {.size = 3, .data = "\1\2\3"};
   value alice = channel(CALL("certificate-sha256", 1, bytes(&certificate)));
