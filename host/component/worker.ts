@@ -74,7 +74,8 @@ async function end(result: RunResult): Promise<void> {
   dispose();
   await stdio.flushed();
   post({ tag: "done", result });
-  remember();
+  // A run that failed may have come to little of what others run.
+  if (result.tag === "exit" && result.code === 0) remember();
   process.exit();
 }
 
