@@ -203,8 +203,8 @@ describe.each(["TLSv1.2", "TLSv1.3"] as const)("a client over %s", (version) => 
       s.end(s.getPeerX509Certificate()?.subject ?? "nobody"),
     );
     const client = clientTo(server.port, "server.test", [], trusting());
-    const identities = [keyPair(clientPki), keyPair(rsaPki)];
-    client.settings.identities = rsaFirst ? identities.reverse() : identities;
+    const [first, second] = rsaFirst ? [rsaPki, clientPki] : [clientPki, rsaPki];
+    client.settings.identities = [keyPair(first), keyPair(second)];
     client.start();
     const presented = await readAll(client.privateInput);
     expect(client.localIdentity?.chain.leaf.subject).toBe(presented);

@@ -87,7 +87,7 @@ export const endings: Case[] = [
           pair.linger(6);
           (role === "client" ? pair.link.toClient : pair.link.toServer)!.cut();
           equal(pair.readToEnd(cut), "arrived|truncated", "what was received");
-          equal(cut.outcome(), "truncated", "outcome");
+          equal(cut.tls.outcome(), { tag: "ok", val: "truncated" }, "outcome");
           refuses(() => cut.streams.privateInput.read(0 as unknown as bigint), "closed", "a further read");
         },
       },
@@ -105,7 +105,7 @@ export const endings: Case[] = [
           pair.linger(6);
           (role === "client" ? pair.link.toClient : pair.link.toServer)!.cut();
           equal(pair.readToEnd(cut), "arrived|closed", "what was received");
-          equal(cut.outcome(), "truncated", "outcome");
+          equal(cut.tls.outcome(), { tag: "ok", val: "truncated" }, "outcome");
         },
       },
       {
@@ -116,7 +116,7 @@ export const endings: Case[] = [
           const cut = role === "client" ? pair.client : pair.server;
           (role === "client" ? pair.link.toClient : pair.link.toServer)!.cut();
           pair.until(() => cut.outcome() !== "none", "the outcome");
-          equal(cut.outcome(), "truncated", "outcome");
+          equal(cut.tls.outcome(), { tag: "err", val: { tag: "truncated" } }, "outcome");
           equal(cut.read() + cut.inputEnd, "truncated", "private-input");
           that((cut.tls.errorDetail() ?? "").length > 0, "there is a sentence about it");
         },
