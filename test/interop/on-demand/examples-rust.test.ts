@@ -46,7 +46,7 @@ async function get(anchors: string, ...args: string[]): Promise<Ended> {
   return await runProgram(join(target, "release/wasi-tls-rust"), [join(work, anchors), component, ...args]);
 }
 
-describe("tokens.wasm from Rust", () => {
+describe("tokens.wasm from Rust", { timeout: 120_000 }, () => {
   it("issues, verifies and revokes, with the refusals of the WIT by name", async () => {
     const ended = await tokens(repositoryFile("dist/components/tokens.wasm"), join(work, "alice.der"));
     expect(ended).toEqual({ code: 0, stdout: tokenStory, stderr: "" });
@@ -59,7 +59,7 @@ describe("tokens.wasm from Rust", () => {
   });
 });
 
-describe("https-get-wasi-tls.wasm on wasmtime-wasi-tls with rustls", () => {
+describe("https-get-wasi-tls.wasm on wasmtime-wasi-tls with rustls", { timeout: 120_000 }, () => {
   it("fetches a page from a server of a private authority, whole", async () => {
     const { code, stdout } = await get("ca.pem", `https://localhost:${port}/`);
     expect(code).toBe(0);
