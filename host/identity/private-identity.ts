@@ -2,6 +2,7 @@ import { type KeyObject, randomUUID, sign, verify } from "node:crypto";
 import { createSecureContext } from "node:tls";
 import { inspect } from "node:util";
 import { type Ledger, Resource } from "../io/ledger.ts";
+import { closeContext } from "./close-context.ts";
 import type { Holding } from "./holding.ts";
 import { IdentityError } from "./identity-error.ts";
 import { readPem } from "./pem.ts";
@@ -48,7 +49,7 @@ export class KeyPair {
     this.id = origin === "host" ? chain.id : `guest:${randomUUID()}`;
     if (isMade) return;
     try {
-      createSecureContext(this.credentials());
+      closeContext(createSecureContext(this.credentials()));
     } catch {
       throw new IdentityError("unsupported-algorithm", "a certificate of the chain is too weak or of a kind that TLS cannot use here");
     }

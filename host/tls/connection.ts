@@ -3,6 +3,7 @@ import type { ServerName } from "../../src/wire/server-name.ts";
 import { TlsWireError } from "../../src/wire/wire-error.ts";
 import type { KeyPair } from "../identity/private-identity.ts";
 import { PublicChain } from "../identity/public-identity.ts";
+import { AnchorSet } from "../identity/trust-anchors.ts";
 import { alertFor, verdict } from "../identity/verdict.ts";
 import { Signal } from "../io/signal.ts";
 import type { CertificateError, Ending, HostMover, IoFailure, Sink, Source, SourceState, TlsErrorValue } from "../io/source.ts";
@@ -10,7 +11,7 @@ import { Alert, plaintextAlert, receivedAlert, sealedAlert, trafficSecret } from
 import { answerHello } from "./answer.ts";
 import { ApplicationSide } from "./application-side.ts";
 import { attach, type Attachment } from "./attachment.ts";
-import { secureContext } from "./context-cache.ts";
+import { type ContextLease, leaseContext } from "./context-cache.ts";
 import { FlightGate } from "./flight-gate.ts";
 import { HandshakeWatch } from "./handshake-watch.ts";
 import { JsTransport } from "./js-transport.ts";
@@ -24,6 +25,8 @@ import { suiteByName } from "./wire-names.ts";
 
 /** How a connection ends whose socket node:tls has: close_notify and a bare FIN look the same there. */
 const CANNOT_TELL = { tag: "ended", ending: "unauthenticated", mayBeCut: true } as const;
+
+const NO_ANCHORS = AnchorSet.fromX509([]);
 
 /** Record headers and tags of some hundred megabytes of data, or what a peer may send that is none. */
 const MAX_FRUITLESS = 1024 * 1024;
@@ -91,6 +94,8 @@ export class TlsConnection {
   #gate = new FlightGate("none");
   #watch = new HandshakeWatch();
   #secondHello: SecondHello | undefined;
+  #lease: ContextLease | undefined;
+  readonly #configured = new Map<"anchors" | "identities", readonly unknown[]>();
   #secret: Uint8Array | undefined;
   #timer: NodeJS.Timeout | undefined;
 
@@ -151,6 +156,30 @@ export class TlsConnection {
 
   get pointsPassed(): boolean {
     return pointsPassed(this.#phase);
+  }
+
+  /**
+   * Charge the instance for what this connection was configured with, in place of what it was before: the handles may be
+   * dropped, and their own charge ends.
+   *
+   * @returns false past the limit; nothing has changed then
+   */
+  configured(as: "anchors" | "identities", things: readonly { thing: unknown; size: number }[]): boolean {
+    if (this.#phase.tag === "ended") return false;
+    const budget = this.#host.configured;
+    const entered = things.filter(({ thing, size }) => budget.enter(thing, size)).map(({ thing }) => thing);
+    if (entered.length < things.length) {
+      for (const thing of entered) budget.leave(thing);
+      return false;
+    }
+    this.#forget(as);
+    this.#configured.set(as, entered);
+    return true;
+  }
+
+  #forget(as: "anchors" | "identities"): void {
+    for (const thing of this.#configured.get(as) ?? []) this.#host.configured.leave(thing);
+    this.#configured.delete(as);
   }
 
   /** Begin. @returns false if it was begun before */
@@ -336,7 +365,7 @@ export class TlsConnection {
       settings.maximumVersion,
     ].join("|");
     this.#startNode(
-      secureContext("client", settings, settings.identities, anchors),
+      leaseContext(this.#host.contexts, "client", settings, settings.identities, anchors),
       { alpn, session: sessions ? this.#host.sessions.take(this.#sessionKey) : undefined, requestCertificate: true },
       sessions,
     );
@@ -363,9 +392,11 @@ export class TlsConnection {
       : undefined;
     this.#attachedGroup = this.#attachment?.group;
     const groups = this.#attachment === undefined ? this.settings.groups : [this.#attachment.group];
-    const context = secureContext("server", this.settings, [answer.identity], verifies ? this.settings.anchors : undefined, groups);
+    const verified = verifies ? this.settings.anchors : undefined;
+    const context = leaseContext(this.#host.contexts, "server", this.settings, [answer.identity], verified, groups);
     const alpn = answer.alpnId === undefined ? undefined : alpnWire([answer.alpnId]);
     this.#startNode(context, { alpn, session: undefined, requestCertificate: verifies }, false);
+    if (this.#node === undefined) return;
     // Only now: node:tls reads, and loses, what is there while it is being made.
     if (this.#attachment === undefined) {
       // Apart: if the answer is a HelloRetryRequest, a second hello that did not wait for it has to be looked at as well.
@@ -376,10 +407,16 @@ export class TlsConnection {
   }
 
   #startNode(
-    context: ReturnType<typeof secureContext>,
+    lease: ContextLease | undefined,
     options: { alpn: Uint8Array | undefined; session: Buffer | undefined; requestCertificate: boolean },
     keepSessions: boolean,
   ): void {
+    if (lease === undefined) {
+      this.#fail({ tag: "not-permitted" }, "this instance's connections have too many different settings for so many anchors", undefined);
+      return;
+    }
+    this.#lease = lease;
+    const { context } = lease;
     const { role } = this.plan;
     const transport =
       this.#attachment === undefined
@@ -481,6 +518,15 @@ export class TlsConnection {
     this.#application.close(failure);
     this.#transport?.detach();
     this.#node?.destroy();
+    if (this.#node === undefined) this.#attachment?.socket.destroy();
+    this.#lease?.end();
+    this.#lease = undefined;
+    this.#forget("anchors");
+    this.#forget("identities");
+    // What is no longer charged is no longer kept. Never the host's own again, though.
+    if (this.settings.anchors !== undefined) this.settings.anchors = NO_ANCHORS;
+    this.settings.identities = [];
+    this.#identity = undefined;
     this.#attachment?.finish(this.#outcome?.tag === "err");
     this.#attachment = undefined;
     if (this.#isCounted) this.#host.connectionClosed(this);

@@ -1,30 +1,51 @@
 import { constants } from "node:crypto";
 import tls from "node:tls";
+import { closeContext } from "../identity/close-context.ts";
 import type { KeyPair } from "../identity/private-identity.ts";
 import type { AnchorSet } from "../identity/trust-anchors.ts";
 import { type Settings, spokenVersions } from "./settings.ts";
+import type { SharedBudget } from "./shared-budget.ts";
 import { defaultSuites, groupList, isTls13Suite, schemeList, suiteList, versionName } from "./wire-names.ts";
 
-/** Contexts kept. One costs some 100 KiB in OpenSSL, more with many anchors. */
+/** Contexts kept for the next connection. One costs some 100 KiB in OpenSSL, more with many anchors. */
 const MAX_CONTEXTS = 256;
+/** Bytes of their anchors in OpenSSL, about. */
+const MAX_WEIGHT = 256 * 1024 * 1024;
 
-const contexts = new Map<string, tls.SecureContext>();
+interface Entry {
+  context: tls.SecureContext;
+  weight: number;
+  users: number;
+}
+
+const contexts = new Map<string, Entry>();
+let total = 0;
+
+/** A context that a connection uses. */
+export interface ContextLease {
+  context: tls.SecureContext;
+  /** The connection is over. Called once. */
+  end(): void;
+}
 
 /**
  * The OpenSSL context for these settings, made once and shared by every connection that is configured alike: making one
  * costs 0.2 ms, and 5 ms with the system's anchors.
  *
+ * @param budget of the instance: every difference in its settings is another context, with all anchors in it
  * @param identities what may be presented
  * @param groups in place of those that are configured
  * @param anchors what the peer is verified against; `undefined` where no certificate is asked for
+ * @returns `undefined` past the budget
  */
-export function secureContext(
+export function leaseContext(
+  budget: SharedBudget,
   role: "client" | "server",
   settings: Settings,
   identities: readonly KeyPair[],
   anchors: AnchorSet | undefined,
   groups: readonly number[] | undefined = settings.groups,
-): tls.SecureContext {
+): ContextLease | undefined {
   const tickets = role === "client" || (settings.useSessions && settings.clientCertificate === "none");
   const key = [
     role,
@@ -37,17 +58,35 @@ export function secureContext(
     settings.signatureSchemes,
     tickets,
   ].join("|");
-  const cached = contexts.get(key);
-  if (cached !== undefined) {
-    // Last used goes last: the first of the map is the one to give up.
-    contexts.delete(key);
-    contexts.set(key, cached);
-    return cached;
+  const weight = anchors?.contextSize ?? 0;
+  if (!budget.enter(key, weight)) return undefined;
+  const entry = contexts.get(key) ?? { context: make(settings, identities, anchors, tickets, groups), weight, users: 0 };
+  entry.users++;
+  keep(key, entry);
+  return {
+    context: entry.context,
+    end: () => {
+      budget.leave(key);
+      entry.users--;
+      if (contexts.get(key) !== entry) closeUnused(entry);
+    },
+  };
+}
+
+/** Last used goes last: the first of the map is the one to give up. */
+function keep(key: string, entry: Entry): void {
+  if (!contexts.delete(key)) total += entry.weight;
+  contexts.set(key, entry);
+  for (const [oldKey, old] of contexts) {
+    if (contexts.size <= MAX_CONTEXTS && total <= MAX_WEIGHT) return;
+    contexts.delete(oldKey);
+    total -= old.weight;
+    closeUnused(old);
   }
-  const made = make(settings, identities, anchors, tickets, groups);
-  contexts.set(key, made);
-  if (contexts.size > MAX_CONTEXTS) contexts.delete(contexts.keys().next().value!);
-  return made;
+}
+
+function closeUnused(entry: Entry): void {
+  if (entry.users === 0) closeContext(entry.context);
 }
 
 function make(

@@ -3,6 +3,7 @@ import { readCertificate } from "../../src/wire/certificate.ts";
 import type { IdentityClasses } from "../identity/identity-classes.ts";
 import type { PrivateIdentity } from "../identity/private-identity.ts";
 import type { PublicChain, PublicIdentity } from "../identity/public-identity.ts";
+import type { TrustAnchors } from "../identity/trust-anchors.ts";
 import { WitError } from "../io/error.ts";
 import { InputStream } from "../io/input-stream.ts";
 import { type Ledger, Resource } from "../io/ledger.ts";
@@ -74,7 +75,11 @@ export abstract class Endpoint extends Resource {
 
   configureIdentities(identities: PrivateIdentity[]): void {
     if (identities.length > MAX_IDENTITIES) throw refused("invalid-argument");
-    this.settings.identities = identities.map((identity) => identity.keyPair);
+    const { settings } = this;
+    const keyPairs = identities.map((identity) => identity.keyPair);
+    const own = keyPairs.filter((keyPair) => keyPair.origin === "guest").map((keyPair) => ({ thing: keyPair, size: keyPair.chain.size }));
+    if (!this.connection.configured("identities", own)) throw refused("not-permitted");
+    settings.identities = keyPairs;
   }
 
   configureProtocolVersions(minimum: number | undefined, maximum: number | undefined): void {
@@ -102,6 +107,15 @@ export abstract class Endpoint extends Resource {
 
   configureTruncation(mode: "detect" | "tolerate"): void {
     this.settings.truncation = mode;
+  }
+
+  /** @throws {WitError} `not-permitted` past what an instance's connections may be configured with */
+  protected trust(resource: TrustAnchors | undefined): void {
+    const { settings } = this;
+    const anchors = resource?.anchors;
+    const own = anchors === undefined ? [] : [{ thing: anchors, size: anchors.ownSize }];
+    if (!this.connection.configured("anchors", own)) throw refused("not-permitted");
+    settings.anchors = anchors;
   }
 
   start(): void {

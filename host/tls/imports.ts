@@ -83,7 +83,7 @@ export function connectionImports(context: TlsContext): Record<string, object> {
       if (names.length > MAX_NAMES) throw refused("invalid-argument");
       const { settings } = this;
       const targets = names.map(parseTarget);
-      settings.anchors = anchors?.anchors;
+      this.trust(anchors);
       settings.names = targets.map((target) => target.server);
     }
 
@@ -117,8 +117,8 @@ export function connectionImports(context: TlsContext): Record<string, object> {
       // A server that would let in whoever some public authority ever signed is never meant.
       if (mode !== "none" && anchors === undefined) throw refused("invalid-argument");
       const { settings } = this;
+      this.trust(anchors);
       settings.clientCertificate = mode;
-      settings.anchors = anchors?.anchors;
     }
 
     serverName(): string | undefined {

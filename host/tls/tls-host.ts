@@ -2,6 +2,7 @@ import type { KeyPair } from "../identity/private-identity.ts";
 import type { AnchorSet } from "../identity/trust-anchors.ts";
 import type { CertificateError } from "../io/source.ts";
 import { SessionStore } from "./session-store.ts";
+import { SharedBudget } from "./shared-budget.ts";
 
 /** What the embedder grants and sets for the TLS of one instance. */
 export interface TlsOptions {
@@ -26,10 +27,17 @@ interface Endable {
   terminate(): void;
 }
 
+const MAX_CONTEXT_BYTES = 256 * 1024 * 1024;
+const MAX_CONFIGURED = 64 * 1024 * 1024;
+
 /** The TLS side of one instance: what its connections share. */
 export class TlsHost {
   readonly sessions = new SessionStore();
   readonly options: TlsOptions;
+  /** What its connections' contexts hold in OpenSSL. */
+  readonly contexts = new SharedBudget(MAX_CONTEXT_BYTES);
+  /** Anchors and identities that its connections are configured with, whether or not the guest kept the handles. */
+  readonly configured = new SharedBudget(MAX_CONFIGURED);
   readonly #connections = new Set<Endable>();
 
   constructor(options: TlsOptions) {

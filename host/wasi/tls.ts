@@ -73,6 +73,7 @@ export function wasiTlsImports(ledger: Ledger, tls: TlsHost): Record<string, obj
 
   class ClientHandshake extends Resource {
     #begin: (() => Session) | undefined;
+    #giveUp: (() => void) | undefined;
 
     constructor(serverName: string, input: InputStream, output: OutputStream) {
       if (input.hasChildren || output.hasChildren) throw new Trap("client-handshake: a stream that is handed over has a live pollable");
@@ -80,16 +81,23 @@ export function wasiTlsImports(ledger: Ledger, tls: TlsHost): Record<string, obj
       const source = input.consume()!;
       const sink = output.consume()!;
       this.#begin = () => new Session(tls, serverName, source, sink);
+      this.#giveUp = () => {
+        source.close();
+        sink.abort();
+      };
     }
 
     static finish(handshake: ClientHandshake): FutureClientStreams {
       const begin = handshake.#begin!;
       handshake.#begin = undefined;
+      handshake.#giveUp = undefined;
       handshake[Symbol.dispose]();
       return new FutureClientStreams(begin());
     }
 
     protected override release(): void {
+      this.#giveUp?.();
+      this.#giveUp = undefined;
       this.#begin = undefined;
     }
   }
