@@ -1,9 +1,10 @@
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { cp, mkdir, mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
+import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
-import { basename, join, resolve } from "node:path";
-import type { InputOptions } from "rolldown";
+import { basename, join, relative, resolve } from "node:path";
+import type { InputOptions, Plugin } from "rolldown";
 import { wasmTools } from "./wasm-tools.ts";
 
 /** What to build. */
@@ -40,10 +41,10 @@ export async function componentize(source: ComponentSource): Promise<Uint8Array>
   try {
     const witDir = join(work, "wit");
     await assembleWit(source, witDir);
-    const script = await bundle(source);
+    const { code, exports } = await bundle(source);
     return source.engine === "quickjs"
-      ? await componentizeQuickJs(source, script, witDir)
-      : await componentizeStarlingMonkey(source, script, witDir, work);
+      ? await componentizeQuickJs(source, code, exports, witDir)
+      : await componentizeStarlingMonkey(source, code, witDir, work);
   } finally {
     await rm(work, { recursive: true, force: true });
   }
@@ -103,12 +104,14 @@ function evadeStarlingMonkey(text: string): string {
     .replaceAll(/^(\s*resource [a-z-]+);/gm, "$1 { noop: func(); }");
 }
 
-async function bundle(source: ComponentSource): Promise<string> {
+async function bundle(source: ComponentSource): Promise<{ code: string; exports: string[] }> {
   const { rolldown } = await import("rolldown");
   const quickjs = source.engine === "quickjs";
+  const missing = new Set<string>();
   const options: InputOptions = {
     input: resolve(source.entry),
-    external: /^[a-z][a-z0-9-]*:[a-z]/,
+    external: INTERFACE,
+    plugins: [guestLibrary(missing)],
     platform: "neutral",
     logLevel: "warn",
     // A bigint literal is tolerated because it cannot be lowered; the engine has them, whatever the target says.
@@ -120,20 +123,57 @@ async function bundle(source: ComponentSource): Promise<string> {
     transform: { target: "es2016" },
   };
   let code: string;
+  let exports: string[];
   try {
     const build = await rolldown(options);
     const { output } = await build.generate({ format: "esm", codeSplitting: false });
     await build.close();
     code = driveAsyncFunctions(output[0].code);
+    exports = output[0].exports;
   } catch (cause) {
     throw new ComponentBuildError(`the modules of ${source.entry} do not bundle: ${(cause as Error).message}`, { cause });
   }
-  return quickjs
-    ? code.replaceAll(
-        /(from\s*["'])(wasi:[^"']+)(["'])/g,
-        (_, before: string, name: string, after: string) => before + renameWasi(name) + after,
-      )
-    : code;
+  if (missing.size > 0) throw new ComponentBuildError([...missing].join("\n"));
+  if (!quickjs) return { code, exports };
+  const renamed = code.replaceAll(
+    /(from\s*["'])(wasi:[^"']+)(["'])/g,
+    (_, before: string, name: string, after: string) => before + renameWasi(name) + after,
+  );
+  return { code: renamed, exports };
+}
+
+/** An import of the world, such as `wasi:cli/run@0.2.12`. */
+const INTERFACE = /^(?!node:)[a-z][a-z0-9-]*:[a-z]/;
+
+/**
+ * Guests find the library of this package also where it is not installed.
+ *
+ * @param missing told of every module that is nowhere: the engines would only say that they have no files
+ */
+function guestLibrary(missing: Set<string>): Plugin {
+  return {
+    name: "guest-library",
+    async resolveId(id, importer, options) {
+      if (importer === undefined || INTERFACE.test(id)) return null;
+      const found = await this.resolve(id, importer, { ...options, skipSelf: true });
+      if (found !== null) return found;
+      const own = id.startsWith("sallyport/guest/") ? ownModule(id) : undefined;
+      if (own !== undefined) return own;
+      const why = id.startsWith("node:") ? "a component has no Node" : "there is no such module";
+      missing.add(`${relative(".", importer)} imports ${JSON.stringify(id)}: ${why}`);
+      return { id, external: true };
+    },
+  };
+}
+
+/** The file that this package exports by this name. */
+function ownModule(id: string): string | undefined {
+  try {
+    const path = createRequire(import.meta.url).resolve(id);
+    return existsSync(path) ? path : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /**
@@ -150,7 +190,7 @@ function driveAsyncFunctions(code: string): string {
   );
 }
 
-async function componentizeQuickJs(source: ComponentSource, script: string, wit: string): Promise<Uint8Array> {
+async function componentizeQuickJs(source: ComponentSource, script: string, exports: string[], wit: string): Promise<Uint8Array> {
   const { componentize: build } = await import("componentize-qjs");
   let built: Uint8Array;
   try {
@@ -159,8 +199,20 @@ async function componentizeQuickJs(source: ComponentSource, script: string, wit:
     throw new ComponentBuildError(`QuickJS could not build world '${source.world}' from ${source.entry}: ${String(cause)}`, { cause });
   }
   const patched = restoreWasiNames(built);
-  await assertOnlyNamesChanged(built, patched);
+  const worldText = await assertOnlyNamesChanged(built, patched);
+  assertExports(source, exports, worldText);
   return patched;
+}
+
+/** QuickJS looks an export up when it is called, and traps if it is not there. */
+function assertExports(source: ComponentSource, exports: string[], worldText: string): void {
+  const wanted = [...worldText.matchAll(/^\s*export (?:[a-z0-9:-]+\/)?([a-z0-9-]+)(?:@[^;:]+)?[;:]/gm)].map(([, name]) =>
+    name!.replaceAll(/-(.)/g, (_, letter: string) => letter.toUpperCase()),
+  );
+  // The engine exports a function of this name for its own use.
+  const absent = wanted.filter((name) => name !== "init" && !exports.includes(name));
+  if (absent.length === 0) return;
+  throw new ComponentBuildError(`${source.entry} does not export ${absent.join(", ")}, as the world '${source.world}' does`);
 }
 
 function restoreWasiNames(component: Uint8Array): Uint8Array {
@@ -168,8 +220,12 @@ function restoreWasiNames(component: Uint8Array): Uint8Array {
   return Buffer.from(text.replaceAll("wasx:", "wasi:"), "latin1");
 }
 
-/** The byte patch must do what it is for and nothing else: same imports and exports, but for the package's name. */
-async function assertOnlyNamesChanged(before: Uint8Array, after: Uint8Array): Promise<void> {
+/**
+ * The byte patch must do what it is for and nothing else: same imports and exports, but for the package's name.
+ *
+ * @returns the component's world, as WIT
+ */
+async function assertOnlyNamesChanged(before: Uint8Array, after: Uint8Array): Promise<string> {
   const tools = await wasmTools();
   const [wasBefore, isAfter] = await Promise.all([tools.componentWit(before), tools.componentWit(after)]);
   // A component that imports wasi:io twice, in two versions, lists both; the order of the packages may differ.
@@ -177,6 +233,7 @@ async function assertOnlyNamesChanged(before: Uint8Array, after: Uint8Array): Pr
   if (lines(wasBefore) !== lines(isAfter))
     throw new ComponentBuildError("restoring the wasi names changed the component's imports; componentize-qjs has changed");
   if (/wasx:/.test(isAfter)) throw new ComponentBuildError("a renamed wasi package is left in the component");
+  return isAfter;
 }
 
 async function componentizeStarlingMonkey(source: ComponentSource, script: string, wit: string, work: string): Promise<Uint8Array> {

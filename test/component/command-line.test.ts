@@ -181,9 +181,35 @@ describe("sallyport build", () => {
     expect(readdirSync(folder).filter((name) => name.startsWith("broken."))).toEqual(["broken.ts"]);
   });
 
+  test("finds the guest library where it is not installed, and says which module is nowhere", async () => {
+    const entry = join(folder, "nowhere.ts");
+    writeFileSync(
+      entry,
+      `import "sallyport/guest/reactor"; import "sallyport/guest/absent"; import "nothing"; import "node:fs"; export const run = { run() {} };`,
+    );
+    const outcome = await sallyport(["build", entry, "-o", join(folder, "nowhere.wasm")]);
+    expect(outcome.code).toBe(65);
+    expect(outcome.stderr).toContain('"sallyport/guest/absent": there is no such module\n');
+    expect(outcome.stderr).toContain('"nothing": there is no such module\n');
+    expect(outcome.stderr).toContain('"node:fs": a component has no Node\n');
+    expect(outcome.stderr).not.toContain("sallyport/guest/reactor");
+    expect(readdirSync(folder)).not.toContain("nowhere.wasm");
+  });
+
+  test("refuses a module without an export of its world, which would trap when it is run", async () => {
+    const entry = join(folder, "useless.ts");
+    writeFileSync(entry, "export const main = { run() {} };");
+    const outcome = await sallyport(["build", entry, "-o", join(folder, "useless.wasm")]);
+    expect(outcome.code).toBe(65);
+    expect(outcome.stderr).toContain("does not export run");
+    expect(readdirSync(folder)).not.toContain("useless.wasm");
+  });
+
   test("names a world that is not there", async () => {
     const wit = fileURLToPath(new URL("guests/commands.wit", import.meta.url));
-    const outcome = await sallyport(["build", program, "--wit", wit, "--world", "absent", "-o", join(folder, "x.wasm")]);
+    const entry = join(folder, "worldless.ts");
+    writeFileSync(entry, "export const run = { run() {} };");
+    const outcome = await sallyport(["build", entry, "--wit", wit, "--world", "absent", "-o", join(folder, "x.wasm")]);
     expect(outcome.code).toBe(65);
     expect(outcome.stderr).toContain("'absent'");
   });

@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -15,15 +15,18 @@ let pki: TestPki;
 
 beforeAll(async () => {
   pki = await makePki({ leaf: { dns: ["localhost"], ip: ["127.0.0.1"] } });
-  const guest = /`hello\.ts`.*?```ts\n(.*?)```/s.exec(readme)?.[1];
-  if (guest === undefined) throw new Error("README has no hello.ts");
-  writeFileSync(join(folder, "hello.ts"), guest);
+  writeFileSync(join(folder, "hello.ts"), sourceIn(readme, "hello.ts"));
+  writeFileSync(join(folder, "health.ts"), sourceIn(readFileSync(join(root, "docs/guest.md"), "utf8"), "health.ts"));
   writeFileSync(join(folder, "ca.pem"), pki.root.pem);
-  mkdirSync(join(folder, "node_modules"));
-  symlinkSync(root, join(folder, "node_modules/sallyport"));
-  expect(await sallyport("build", "hello.ts")).toMatchObject({ code: 0 });
+  for (const name of ["hello.ts", "health.ts"]) expect(await sallyport("build", name)).toMatchObject({ code: 0, stderr: "" });
 }, 120_000);
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+function sourceIn(document: string, name: string): string {
+  const [, source] = new RegExp(`\`${name}\`.*?\`\`\`ts\\n(.*?)\`\`\``, "s").exec(document) ?? [];
+  if (source === undefined) throw new Error(`there is no ${name}`);
+  return source;
+}
 
 function sallyport(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
   return new Promise((resolve) => {
@@ -73,8 +76,21 @@ test("a server that is not what it says is refused", async () => {
   const { port, close } = await page();
   const run = await sallyport("run", "hello.wasm", "--allow-net", `127.0.0.1:${port}`, "--", "127.0.0.1", String(port));
   close();
-  expect(run.code).not.toBe(0);
-  expect(run.stdout).toBe("");
+  expect(run).toMatchObject({ code: 1, stdout: "" });
+  expect(run.stderr).toContain("hello: not for me: ");
+});
+
+test("the guest of docs/guest.md tells the key and the expiry, and refuses a key that is not the pinned one", async () => {
+  const { port, close } = await page();
+  const health = (...pin: string[]) =>
+    sallyport("run", "health.wasm", "--allow-net", `127.0.0.1:${port}`, "--ca", "ca.pem", "--", "127.0.0.1", String(port), ...pin);
+  const first = await health();
+  expect(first).toMatchObject({ code: 0, stderr: "" });
+  const [, pin] = /^key {5}(sha256\/\/[^\n]{44})\nexpires 20[0-9T:.-]+Z\nHTTP\/1\.1 200 OK\n$/.exec(first.stdout) ?? [];
+  expect(pin, first.stdout).toBeDefined();
+  expect(await health(pin!)).toMatchObject({ code: 0, stdout: first.stdout });
+  expect(await health("sha256//AAAA")).toMatchObject({ code: 1, stdout: "", stderr: "health: the key is not the pinned one\n" });
+  close();
 });
 
 test("every document that README names is there", () => {

@@ -11,8 +11,8 @@ export const command: Command = {
 Usage: sallyport build ENTRY [--wit PATH] [--world NAME] [flags]
 
 ENTRY is the module that exports what the world exports; what it imports is bundled, the guest library of this package
-(sallyport/guest/...) included. The WIT of WASI 0.2 and of sallyport:tls is known; further packages stand in a folder deps
-beside the world.
+(sallyport/guest/...) included: docs/guest.md says what is in it. The WIT of WASI 0.2 and of sallyport:tls is known; further
+packages stand in a folder deps beside the world.
 
   --wit PATH           the .wit file with the world, or a folder of such files (default: the worlds of this package)
   --world NAME         the world to build (default: tls-command, a command with the network, files and TLS)

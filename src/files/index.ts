@@ -1,0 +1,1 @@
+export { FolderError, Preopened } from "./preopened.ts";
