@@ -70,7 +70,15 @@ export async function loadFile(file: string, memory?: number): Promise<Component
   } catch (cause) {
     throw new CommandError(exitCodes.noInput, `cannot read ${file}: ${(cause as NodeJS.ErrnoException).code ?? String(cause)}`);
   }
-  return await compileComponent(await loadComponent(bytes), memory);
+  return await compileComponent(await loadComponent(bytes).catch(nameFile(file)), memory);
+}
+
+/** Says which file is no component. */
+function nameFile(file: string): (cause: unknown) => never {
+  return (cause) => {
+    if ((cause as { code?: unknown }).code !== "ERR_SALLYPORT_TRANSPILE") throw cause;
+    throw new CommandError(exitCodes.data, `${file}: ${(cause as Error).message}`);
+  };
 }
 
 /** The first signal asks the component to end, the second ends this process. */

@@ -1,4 +1,5 @@
 import { Authority } from "../authority/authority.ts";
+import { AuthorityError } from "../authority/authority-error.ts";
 import { CaStore } from "../authority/ca-store.ts";
 import type { Limits } from "../authority/limits.ts";
 import { parseLimits } from "../authority/parse-limits.ts";
@@ -14,6 +15,11 @@ export interface ProxyAuthority {
 /** What the policy needs certificates for; `undefined` if for nothing. @throws {AuthorityError} `bad-limits` */
 export function neededLimits({ permittedNames, permittedNetworks }: PolicySettings): Limits | undefined {
   if (permittedNames.length === 0 && permittedNetworks.length === 0) return undefined;
+  if (permittedNames.length === 0)
+    throw new AuthorityError(
+      "bad-limits",
+      "the policy intercepts addresses alone: name a domain in ca.permit, since an authority for no name is not made here",
+    );
   return parseLimits({ dns: permittedNames, ip: permittedNetworks, allowPrivateSuffixes: true });
 }
 

@@ -112,6 +112,8 @@ function certificateAdvice(reason: string): string {
       return `${reason}; its owner has to renew it, or the clock here is wrong`;
     case "revoked":
       return "revoked, or no current revocation list covers it";
+    case "bad-usage":
+      return "bad-usage; it is not for servers, for example an authority's own (CA:TRUE) or one of version 1; -v shows it";
     default:
       return `${reason}; -v shows the certificate`;
   }
@@ -122,9 +124,11 @@ function handshakeAdvice(reason: TlsReason): string {
   if (reason.tag !== "alert-received") return "";
   if (reason.val === PROTOCOL_VERSION) return "it speaks no version that is allowed here: see --tls-max";
   if (reason.val === NO_APPLICATION_PROTOCOL) return "it does not offer http/1.1";
+  if (reason.val === UNRECOGNIZED_NAME) return "it serves no host of this name";
   return "if it wants a client certificate, name a granted identity with --cert";
 }
 
 /** AlertDescription values of RFC 8446, section 6. */
 const PROTOCOL_VERSION = 70;
+const UNRECOGNIZED_NAME = 112;
 const NO_APPLICATION_PROTOCOL = 120;

@@ -105,7 +105,7 @@ describe("sallyport run", () => {
     ["an environment variable that is not set", ["a.wasm", "--env", "SALLYPORT_NOT_SET"], 64, "SALLYPORT_NOT_SET"],
     ["a folder with an unknown mode", ["a.wasm", "--dir", "a:b:rw"], 64, "HOST:GUEST:ro"],
     ["a component that is not there", ["no-such-file.wasm"], 66, "ENOENT"],
-    ["a component that is none", [program], 65, "not a WebAssembly file"],
+    ["a component that is none, by its name", [program], 65, `${program}: not a WebAssembly file`],
   ] as const) {
     test(`refuses ${what}`, async () => {
       const outcome = await sallyport(["run", ...args]);

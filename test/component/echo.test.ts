@@ -68,7 +68,7 @@ describe("the echo sample", () => {
   );
 
   it.each([
-    ["without a grant", ["--listen", "127.0.0.1:1"], "echo: bind: access-denied\n"],
+    ["without a grant", ["--listen", "127.0.0.1:1"], "echo: listen on 127.0.0.1:1: access-denied\n"],
     ["at what is no address", ["--listen", "nowhere"], "echo: an address looks like"],
   ])("fails %s and says why", async (_, args, message) => {
     const run = startGuest(guest.code, { args: ["echo", ...args], grants });

@@ -130,6 +130,19 @@ describe("sallyport serve", () => {
     expect(outcome.stderr).toContain(message);
   });
 
+  it("makes nothing and announces nothing before it knows where to listen", async () => {
+    const { stderr } = await serve(site, "--self-signed", "localhost", "--listen", "127.0.0.1").ended;
+    expect(stderr).toMatch(/^sallyport: --listen "127\.0\.0\.1" is not understood/);
+    expect(stderr).not.toContain("authority");
+  });
+
+  it("names the address that it cannot have", async () => {
+    const port = await serve(site, "--self-signed", "a.test", ...anywhere).listening();
+    const second = await serve(site, "--self-signed", "a.test", "--listen", `127.0.0.1:${port}`).ended;
+    expect(second).toMatchObject({ code: 1, stdout: "" });
+    expect(second.stderr).toContain(`https-serve: listen on 127.0.0.1:${port}: address-in-use\n`);
+  });
+
   it("does not start with a key that others can read", async () => {
     const open = join(folder, "open.pem");
     writeFileSync(open, pki.leaf.keyPem);

@@ -4,9 +4,9 @@ import { join } from "node:path";
 import { isIP } from "node:net";
 import { WireError } from "../../../src/wire/wire-error.ts";
 import type { InstanceOptions } from "../../component/messages.ts";
-import type { PackedKeyPair } from "../../identity/private-identity.ts";
+import { Grants, GrantError } from "../../net/grants.ts";
 import { type Command, CommandError, exitCodes, listOf, parseCommandLine, type ParsedArguments, textOf, UsageError } from "../command.ts";
-import { makeEphemeralPki } from "../ephemeral-pki.ts";
+import { type EphemeralPki, makeEphemeralPki } from "../ephemeral-pki.ts";
 import { type InstanceSettings, instanceSettings } from "../instance-settings.ts";
 import { ownComponent } from "../own-component.ts";
 import { runInstance } from "../run-file.ts";
@@ -43,6 +43,10 @@ server name that a client asks for, and never sees a key. A dead instance is fol
 
 The access log has a line for each request: time, client, server name, version, cipher suite, ALPN, group, full or
 resumed handshake, the client certificate's subject, the request, status, bytes of the body, and cut if that is not all of it.
+A folder answers with its index.html; there are no listings, and links that lead out of DIR are not followed.
+
+Exit codes: 1 it cannot serve (the address is in use, for example), 2 a value of a flag is not understood; 130 and 143 stopped
+by SIGINT and SIGTERM; and those of sallyport.
 
 Examples:
   sallyport serve public --self-signed localhost
@@ -77,6 +81,7 @@ Examples:
 function settingsOf(parsed: ParsedArguments, folder: string, scratch: Scratch): InstanceSettings {
   const { flags } = parsed;
   const listen = textOf(parsed, "listen") ?? "127.0.0.1:8443";
+  assertListens(listen);
   const granted = listOf(parsed, "identity");
   const names = listOf(parsed, "self-signed");
   if (granted.length === 0 && names.length === 0)
@@ -98,26 +103,40 @@ function settingsOf(parsed: ParsedArguments, folder: string, scratch: Scratch): 
   const preopens = [{ host: folder, guest: "/site" }];
   if (clientCa !== undefined) preopens.push({ host: scratch.copyOf(clientCa), guest: "/client-ca" });
   const settings = instanceSettings({ ...parsed, flags: { ...flags, listen: [listen] } }, args);
-  const identities = names.length > 0 ? selfSigned(names, listen, scratch) : undefined;
+  const pki = names.length > 0 ? ephemeralPki(names) : undefined;
   const withGrants = async (): Promise<InstanceOptions> => {
     const options = await settings.options;
+    if (pki !== undefined) announce(pki.caPem, names, listen, scratch);
+    const identities = pki === undefined ? undefined : { "self-signed": pki.identity.forWorker() };
     return { ...options, preopens, tls: { ...options.tls, ...(identities === undefined ? {} : { identities }) } };
   };
   return { ...settings, options: withGrants() };
 }
 
-function selfSigned(names: string[], listen: string, scratch: Scratch): Record<string, PackedKeyPair> {
+/** Before anything is made and announced. */
+function assertListens(listen: string): void {
   try {
-    const { caPem, identity } = makeEphemeralPki(names);
-    const file = scratch.write("authority", "ca.pem", caPem);
-    process.stderr.write(`sallyport: an authority for this run only: ${file}\n`);
-    const port = /[0-9]+$/.exec(listen)?.[0] ?? "0";
-    if (port !== "0") process.stderr.write(`sallyport: try ${curlCommand(file, names[0]!, listen, port)}\n`);
-    return { "self-signed": identity.forWorker() };
+    Grants.parse({ listen: [listen] });
+  } catch (error) {
+    if (error instanceof GrantError) throw new UsageError(error.message, { cause: error });
+    throw error;
+  }
+}
+
+function ephemeralPki(names: string[]): EphemeralPki {
+  try {
+    return makeEphemeralPki(names);
   } catch (error) {
     if (error instanceof WireError) throw new UsageError(`--self-signed: ${error.message}`, { cause: error });
     throw error;
   }
+}
+
+function announce(caPem: string, names: string[], listen: string, scratch: Scratch): void {
+  const file = scratch.write("authority", "ca.pem", caPem);
+  process.stderr.write(`sallyport: an authority for this run only: ${file}\n`);
+  const port = /[0-9]+$/.exec(listen)?.[0] ?? "0";
+  if (port !== "0") process.stderr.write(`sallyport: try ${curlCommand(file, names[0]!, listen, port)}\n`);
 }
 
 function curlCommand(ca: string, name: string, listen: string, port: string): string {

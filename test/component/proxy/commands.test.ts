@@ -60,8 +60,10 @@ function writePolicy(name: string, value: object): string {
   return file;
 }
 
-function sallyport(args: string[], env: Record<string, string> = {}) {
-  const child = spawn(process.execPath, [program, ...args], {
+/** @param within a command line that is to run it */
+function sallyport(args: string[], env: Record<string, string> = {}, within: string[] = []) {
+  const [first, ...rest] = [...within, process.execPath, program, ...args];
+  const child = spawn(first!, rest, {
     stdio: ["ignore", "pipe", "pipe"],
     env: { ...process.env, TMPDIR: folder, ...env },
   });
@@ -87,8 +89,8 @@ function sallyport(args: string[], env: Record<string, string> = {}) {
 }
 
 /** A proxy, with what it tells a client. */
-async function startedProxy(args: string[], env: Record<string, string> = {}) {
-  const run = sallyport(["proxy", ...args], env);
+async function startedProxy(args: string[], env: Record<string, string> = {}, within: string[] = []) {
+  const run = sallyport(["proxy", ...args], env, within);
   const [, token, port] = await run.said("stdout", /export https_proxy=http:\/\/(?:sallyport:([0-9a-f]{64})@)?127\.0\.0\.1:(\d+)\n/);
   const ca = /NODE_EXTRA_CA_CERTS=(\S+)\n/.exec(run.texts.stdout)?.[1];
   await run.said("stdout", /AWS_CA_BUNDLE|NODE_USE_ENV_PROXY/);
@@ -163,6 +165,22 @@ describe("sallyport proxy", () => {
     expect((await proxy.ended).stderr).toContain("6 connections: 6 intercepted");
   });
 
+  it("refuses what it cannot record, if everything has to be recorded", async () => {
+    // Past this size of a file nothing is written any more.
+    const kibibytes = 1024;
+    for (const mode of ["strict", "best-effort"]) {
+      const audit = join(folder, `audit-full-${mode}.jsonl`);
+      writeFileSync(audit, `${"x".repeat(kibibytes * 1024 - 2)}\n`, { mode: 0o600 });
+      const file = writePolicy(`full-${mode}.json`, policy({ audit: { path: audit, mode } }));
+      const limited = `ulimit -f ${kibibytes}; exec "$0" "$@"`;
+      const proxy = await startedProxy(["--config", file], {}, ["bash", "-c", limited]);
+      expect(await proxy.ask("a.test")).toMatch(mode === "strict" ? /^503$/ : /200 OK/);
+      proxy.child.kill("SIGTERM");
+      await proxy.ended;
+      expect(statSync(audit).size).toBeLessThanOrEqual(kibibytes * 1024);
+    }
+  });
+
   it("warns where no token is asked for", async () => {
     const proxy = await startedProxy(["--config", writePolicy("p6.json", policy()), "--no-auth"]);
     expect(proxy.token).toBeUndefined();
@@ -211,6 +229,9 @@ describe("sallyport proxy", () => {
   it("does not start with a policy that is bad, unsafe, or names what was not given", async () => {
     const bad = await sallyport(["proxy", "--config", writePolicy("bad.json", policy({ default: "open" }))]).ended;
     expect([bad.code, bad.stderr]).toEqual([65, expect.stringContaining("$.default")]);
+    const nameless = writePolicy("nameless.json", policy({ hosts: [{ match: ["127.0.0.1"], mode: "intercept" }] }));
+    const noName = await sallyport(["proxy", "--config", nameless]).ended;
+    expect([noName.code, noName.stderr]).toEqual([66, expect.stringContaining("name a domain in ca.permit")]);
     const unsafe = writePolicy("unsafe.json", policy());
     chmodSync(unsafe, 0o666);
     expect((await sallyport(["proxy", "--config", unsafe]).ended).code).toBe(66);
