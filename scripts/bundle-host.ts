@@ -21,6 +21,7 @@ async function bundle(): Promise<void> {
       index: join(root, "host/index.ts"),
       "cli/main": join(root, "host/cli/main.ts"),
       "component/index": join(root, "host/component/index.ts"),
+      "component/decision-worker": join(root, "host/component/decision-worker.ts"),
       "component/thread-start": join(root, "host/component/thread-start.ts"),
       "component/worker": join(root, "host/component/worker.ts"),
     },

@@ -10,18 +10,30 @@ import {
 } from "../../src/policy/index.ts";
 import type { LivePolicy } from "./live-policy.ts";
 
-/** Who decides: the three questions of `sallyport:policy/decisions`. */
+/** Who decides: the three questions of `sallyport:policy/decisions`. `connection` is the client's number. */
 export interface Decider {
+  decideConnect(request: ConnectRequest, connection: number): ConnectionDecision | Promise<ConnectionDecision>;
+  decideClientHello(request: ClientHelloRequest, connection: number): ConnectionDecision | Promise<ConnectionDecision>;
+  decideRequest(request: HttpRequest, connection: number): RequestDecision | Promise<RequestDecision>;
+  /** What to ask of a connection whenever the policy has changed; `undefined`: its decisions do not depend on it. */
+  whenChanged(check: (now: Policies) => boolean): (() => boolean) | undefined;
+}
+
+/** The decisions of the policy that is there now. */
+export interface Policies {
   decideConnect(request: ConnectRequest): ConnectionDecision;
   decideClientHello(request: ClientHelloRequest): ConnectionDecision;
-  decideRequest(request: HttpRequest): RequestDecision;
 }
 
 /** The JSON policy, as it is at the moment of the question. */
 export function policyDecider(live: LivePolicy): Decider {
-  return {
+  const policies: Policies = {
     decideConnect: (request) => decideConnect(live.policy, request),
     decideClientHello: (request) => decideClientHello(live.policy, request),
+  };
+  return {
+    ...policies,
     decideRequest: (request) => decideRequest(live.policy, request),
+    whenChanged: (check) => () => check(policies),
   };
 }

@@ -37,7 +37,7 @@ export async function serveDirectClient(tcp: TcpConnection, visit: Visit, port: 
     }
     const { serverName, encryptedClientHello: ech } = opening.hello;
     const request = { serverName, ech, target: undefined, port, groups: client.groups };
-    const decision = service.decider.decideClientHello(request);
+    const decision = await service.decider.decideClientHello(request, client.id);
     const shown = serverName.tag === "dns" ? serverName.name : undefined;
     if (decision.tag === "intercept" || decision.tag === "front") {
       tcp.reader.unread(opening.bytes);
@@ -50,7 +50,7 @@ export async function serveDirectClient(tcp: TcpConnection, visit: Visit, port: 
       await tcp.writer.write(alertRecord(shown === undefined ? alert.unrecognizedName : alert.accessDenied), client.scope);
       return decision.because.reason;
     }
-    client.stillAllowed = () => service.decider.decideClientHello(request).tag === decision.tag;
+    client.stillAllowed = service.decider.whenChanged((now) => now.decideClientHello(request).tag === decision.tag);
     using server = await dialServer(hostText(decision.host), port, {
       connection: client.id,
       timeout: seconds(timeouts.connect),

@@ -113,7 +113,7 @@ class Interception {
   async onHello(hello: ClientHello): Promise<Answer> {
     const { client, service } = this.visit;
     const request = this.requestOf(hello);
-    const decision = service.decider.decideClientHello(request);
+    const decision = await service.decider.decideClientHello(request, client.id);
     this.serverName = shownName(hello);
     const offered = hello.alpnIds.map(latin1);
     const destination = destinationOf(decision, this.port);
@@ -126,7 +126,7 @@ class Interception {
     if (offered.length > 0 && common.length === 0)
       throw this.refuse(alert.noApplicationProtocol, { ...decided({ tag: "deny" }, decision.because), reason: "no-common-alpn" });
     this.record({ ...decided(decision, decision.because), route: hostText(destination.route.host) });
-    client.stillAllowed = () => sameWay(decision, service.decider.decideClientHello(request));
+    client.stillAllowed = service.decider.whenChanged((now) => sameWay(decision, now.decideClientHello(request)));
     const known = common.length === 1 ? { alpn: common[0] } : service.upstreams.known(destination);
     const alpn = known?.alpn !== undefined && common.includes(known.alpn) ? known.alpn : undefined;
     const begun = common.length === 0 ? [] : alpn === undefined ? common : [alpn];

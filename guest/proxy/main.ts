@@ -1,3 +1,4 @@
+import { present as deciderIsPresent } from "sallyport:gateway/decider@0.1.0";
 import { getArguments, getEnvironment } from "wasi:cli/environment@0.2.12";
 import { exitWithCode } from "wasi:cli/exit@0.2.12";
 import { getStderr } from "wasi:cli/stderr@0.2.12";
@@ -14,6 +15,7 @@ import { AccessKeys } from "./access-keys.ts";
 import { Clients } from "./clients.ts";
 import { type Access, Control } from "./control.ts";
 import { policyDecider } from "./decider.ts";
+import { foreignDecider } from "./foreign-decider.ts";
 import { serveDirectClient } from "./direct-client.ts";
 import { LeafCertificates, NotIssued } from "./leaf-certificates.ts";
 import { takeClients } from "./listeners.ts";
@@ -69,7 +71,7 @@ async function serve(options: ProxyOptions, say: (line: string) => Promise<void>
   await control.firstPolicy();
   const service: Service = {
     live,
-    decider: policyDecider(live),
+    decider: deciderIsPresent() ? foreignDecider(live) : policyDecider(live),
     certificates: certificatesFor(live),
     upstreams: new Upstreams(live),
     clients,

@@ -64,7 +64,7 @@ async function enter(tcp: ClientConnection, visit: Visit): Promise<Entered> {
 async function connect(tcp: ClientConnection, visit: Visit, target: Target): Promise<string | undefined> {
   const { client, service } = visit;
   const request = { ...target, groups: client.groups };
-  const decision = service.decider.decideConnect(request);
+  const decision = await service.decider.decideConnect(request, client.id);
   try {
     write("connection", client.id, { ...decided(decision, decision.because), clientAddress: client.address, target: targetText(target) });
   } catch (error) {
@@ -76,7 +76,7 @@ async function connect(tcp: ClientConnection, visit: Visit, target: Target): Pro
     const { reason, rule } = decision.because;
     return await hangUp(tcp, visit, 403, `the policy does not allow ${targetText(target)}: ${reason} (${rule})`);
   }
-  client.stillAllowed = () => service.decider.decideConnect(request).tag === decision.tag;
+  client.stillAllowed = service.decider.whenChanged((now) => now.decideConnect(request).tag === decision.tag);
   if (decision.tag === "tunnel") return await tunnel(tcp, visit, target, decision);
   if (service.certificates === undefined) return await hangUp(tcp, visit, 503, "there is no certification authority to intercept with");
   try {

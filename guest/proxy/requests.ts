@@ -112,7 +112,7 @@ class RequestLoop implements Disposable {
       if (fault !== undefined) return await this.refuse(head, 400, fault, "malformed-upgrade");
     }
     const { target, question } = understood;
-    const decision = service.decider.decideRequest(question);
+    const decision = await service.decider.decideRequest(question, client.id);
     service.summary.requests++;
     write("request", client.id, {
       ...decided(decision, decision.because),

@@ -1,5 +1,5 @@
 import { dropInOrder } from "../../src/bindings/drop.ts";
-import { type ConnectionDecision, hostText } from "../../src/policy/index.ts";
+import { type ClientHelloRequest, type ConnectionDecision, hostText } from "../../src/policy/index.ts";
 import { timeout } from "../../src/reactor/index.ts";
 import type { ClientHello } from "../../src/wire/client-hello.ts";
 import { answer, established, linger } from "./answers.ts";
@@ -8,7 +8,7 @@ import { DialFailed, type DialledConnection, dialServer } from "./dialled.ts";
 import { alert, alertRecord, readOpening } from "./hello-reader.ts";
 import { write } from "./records.ts";
 import { relaySides } from "./relay.ts";
-import { type Service, type Target, targetText, type Visit } from "./service.ts";
+import { type Target, targetText, type Visit } from "./service.ts";
 import { failureOf } from "./upstreams.ts";
 import { seconds } from "./within.ts";
 
@@ -56,7 +56,8 @@ export async function tunnel(
           { ...target, because: { rule: "built-in:hello", reason: `not-tls: ${opening.why}` } },
           opening.alert,
         );
-      const refusal = refusalOf(opening.hello, service, client.groups, target);
+      const request = requestOf(opening.hello, client.groups, target);
+      const refusal = refusalOf(await service.decider.decideClientHello(request, client.id));
       if (refusal !== undefined)
         return await refuse(
           tcp,
@@ -65,7 +66,9 @@ export async function tunnel(
           alert.unrecognizedName,
         );
       const decideAgain = client.stillAllowed;
-      client.stillAllowed = () => decideAgain?.() !== false && refusalOf(opening.hello, service, client.groups, target) === undefined;
+      client.stillAllowed = service.decider.whenChanged(
+        (now) => decideAgain?.() !== false && refusalOf(now.decideClientHello(request)) === undefined,
+      );
       client.tally.fromClient += opening.bytes.length;
       await server.writer.write(opening.bytes, client.scope);
     } else {
@@ -81,15 +84,12 @@ export async function tunnel(
   }
 }
 
+function requestOf({ serverName, encryptedClientHello: ech }: ClientHello, groups: readonly string[], target: Target): ClientHelloRequest {
+  return { serverName, ech, target, port: target.port, groups };
+}
+
 /** Why a hello may not pass in a tunnel; `undefined` if it may. */
-function refusalOf(hello: ClientHello, { decider }: Service, groups: readonly string[], target: Target) {
-  const decision = decider.decideClientHello({
-    serverName: hello.serverName,
-    ech: hello.encryptedClientHello,
-    target,
-    port: target.port,
-    groups,
-  });
+function refusalOf(decision: ConnectionDecision) {
   if (decision.tag === "tunnel") return undefined;
   return decision.tag === "deny" ? decision.because : { rule: decision.because.rule, reason: "server-name-mismatch" as const };
 }

@@ -16,6 +16,7 @@ import { loadCredentials } from "./tls-settings.ts";
 /** Flags that `proxy` and `exec` have in common. */
 export const proxyFlags: Flags = {
   config: { type: "string" },
+  decide: { type: "string" },
   "ca-dir": { type: "string" },
   audit: { type: "string" },
   workers: { type: "string" },
@@ -26,6 +27,8 @@ export const proxyFlags: Flags = {
 };
 
 export const proxyFlagsHelp = `  --config FILE              the policy (see sallyport policy)
+  --decide FILE              a component that exports sallyport:policy/decisions answers in place of the policy's lists and
+                             rules, without any grant; the policy's limits, timeouts, anchors and ca.permit still hold
   --ca-dir DIR               issue with this certification authority (see sallyport ca); without it one is made for this run,
                              for what the policy intercepts and nothing more, and its key never leaves the memory
   --audit FILE               write the audit log there, in place of the policy's place
@@ -52,10 +55,13 @@ export async function proxyStart(
   const caFolder = textOf(parsed, "ca-dir");
   const code = loadFile(ownComponent("proxy"));
   code.catch(() => {});
+  const decide = textOf(parsed, "decide");
+  const decider = decide === undefined ? undefined : { code: await loadFile(decide, DECIDER_MEMORY) };
   return {
     ...rest,
     source: await PolicySource.open(config, ownComponent("interception")),
     code,
+    decider,
     caFolder,
     auditFile: auditFile === undefined ? undefined : resolve(auditFile),
     workers: Number(workers),
@@ -87,6 +93,9 @@ export function reloadFailure(cause: unknown): string {
   const message = cause instanceof Error ? cause.message : String(cause);
   return `sallyport: the new policy is not used, the old one stays: ${message.replaceAll("\n", "; ")}`;
 }
+
+/** Bytes. */
+const DECIDER_MEMORY = 256 * 1024 * 1024;
 
 function secretsOf(parsed: ParsedArguments): Record<string, SecretGrant> {
   const grants: Record<string, SecretGrant> = Object.create(null);

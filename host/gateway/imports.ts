@@ -10,6 +10,7 @@ import type { TlsHost } from "../tls/tls-host.ts";
 import { auditImports } from "./audit.ts";
 import { type AuditGrant, AuditLog } from "./audit-log.ts";
 import { type ControlChannel, controlImports } from "./control.ts";
+import { type DeciderGrant, deciderImports } from "./decider.ts";
 import { type Dialled, dialImports } from "./dial.ts";
 import { type DialGrant, DialRules } from "./dial-rules.ts";
 import { eventQueueImports } from "./event-queue.ts";
@@ -25,6 +26,8 @@ export interface GatewayGrants {
   dial?: DialGrant;
   /** Secrets that it may place, by name. */
   secrets?: Record<string, SecretGrant>;
+  /** Rules that it may ask. */
+  decider?: DeciderGrant;
   /** Where its records go, and the host's about it. Without it nothing is kept. */
   audit?: AuditGrant;
 }
@@ -71,6 +74,7 @@ export function gatewayImports(context: GatewayContext, grants: GatewayGrants): 
       record: (event) => recordCertificate(recorder, event),
     }),
     "sallyport:gateway/control": controlImports(ledger, control),
+    "sallyport:gateway/decider": deciderImports(ledger, recorder, grants.decider),
     "sallyport:gateway/dial": dialImports({ ledger, recorder, rules, resolver, dialled }),
     "sallyport:gateway/event-queue": eventQueueImports(ledger),
     "sallyport:gateway/http": { ...httpImports(ledger) },

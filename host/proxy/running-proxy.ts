@@ -8,6 +8,7 @@ import type { InstanceOptions } from "../component/messages.ts";
 import { type Supervised, supervise } from "../component/supervisor.ts";
 import { pemOf, trustBundle } from "../authority/trust-bundle.ts";
 import type { AuditGrant } from "../gateway/audit-log.ts";
+import type { DeciderGrant } from "../gateway/decider.ts";
 import type { SecretGrant } from "../gateway/secret-grants.ts";
 import type { PolicySettings } from "../policy/policy-component.ts";
 import type { TlsGrants } from "../tls/grants.ts";
@@ -30,6 +31,8 @@ export interface ProxyStart {
   direct: readonly string[];
   /** Whether clients have to show a token. */
   auth: boolean;
+  /** Rules in place of the policy's. */
+  decider?: DeciderGrant | undefined;
   /** Folder of the authority; one for this run without it. */
   caFolder: string | undefined;
   /** In place of the policy's. */
@@ -244,6 +247,7 @@ function instanceOptions(
     gateway: {
       dial: { allow: ["*"], allowNetworks: settings.allowNetworks, refuse: listening.filter((at) => !at.startsWith(":")) },
       secrets: start.secrets,
+      ...(start.decider === undefined ? {} : { decider: start.decider }),
       ...(authority === undefined ? {} : { authorities: { proxy: authority.authority.forWorker() } }),
       ...auditOf(start, settings),
     },

@@ -25,6 +25,7 @@ let received = "";
 beforeAll(async () => {
   const packages = mkdtempSync(join(tmpdir(), "sallyport-wit-"));
   cpSync(join(root, "wit/gateway"), join(packages, "sallyport-gateway"), { recursive: true });
+  cpSync(join(root, "wit/policy"), join(packages, "sallyport-policy"), { recursive: true });
   const built = await buildGuest({
     entry: "test/hostile/guests/gateway.ts",
     wit: "test/hostile/guests/gateway.wit",

@@ -1,0 +1,63 @@
+import { type DecisionFailure, type DecisionQuestion, DecisionThread } from "../component/decision-thread.ts";
+import type { ComponentCode } from "../component/instance.ts";
+import { type Ledger, Resource } from "../io/ledger.ts";
+import { Pollable } from "../io/poll.ts";
+import { Signal } from "../io/signal.ts";
+import type { Recorder } from "./recorder.ts";
+
+/** Rules that answer in place of a policy. */
+export interface DeciderGrant {
+  /** Exports `sallyport:policy/decisions`. */
+  code: ComponentCode;
+  /** Milliseconds that an answer may take; 1000 by default. */
+  timeout?: number;
+}
+
+/** The WIT variant `sallyport:gateway/decider.answer`. */
+export type DeciderAnswer =
+  | { tag: "connection"; val: unknown }
+  | { tag: "request"; val: unknown }
+  | { tag: "failed"; val: DecisionFailure | "not-recorded" };
+
+/** The imports `sallyport:gateway/decider` of one instance. */
+export function deciderImports(ledger: Ledger, recorder: Recorder, grant: DeciderGrant | undefined): Record<string, unknown> {
+  const thread = grant === undefined ? undefined : new DecisionThread(grant.code, grant.timeout ?? DEFAULT_TIMEOUT);
+  if (thread !== undefined) ledger.own(() => thread.close());
+
+  class Asked extends Resource {
+    readonly #changed = new Signal();
+    #answer: DeciderAnswer | undefined;
+
+    static ask(question: DecisionQuestion, connection: bigint): Asked {
+      const asked = new Asked(ledger);
+      void asked.#follow(question, connection);
+      return asked;
+    }
+
+    subscribe(): Pollable {
+      return new Pollable(
+        ledger,
+        this.#changed.when(() => this.#answer !== undefined),
+      );
+    }
+
+    answer(): DeciderAnswer | undefined {
+      return this.#answer;
+    }
+
+    async #follow({ tag, val }: DecisionQuestion, connection: bigint): Promise<void> {
+      const decided = thread === undefined ? NONE : await thread.ask({ tag, val });
+      if (decided.tag === "decision") this.#answer = { tag: tag === "request" ? "request" : "connection", val: decided.val };
+      else {
+        const { failure, reason } = decided;
+        const recorded = recorder.host("decision-failed", { connection: Number(connection), question: tag, failure, reason });
+        this.#answer = { tag: "failed", val: recorded ? failure : "not-recorded" };
+      }
+      this.#changed.notify();
+    }
+  }
+  return { present: () => thread !== undefined, Asked };
+}
+
+const NONE = { tag: "failed", failure: "trap", reason: "there is no such component" } as const;
+const DEFAULT_TIMEOUT = 1000;
