@@ -75,6 +75,8 @@ export function gatewayImports(context: GatewayContext, grants: GatewayGrants): 
     }),
     "sallyport:gateway/control": controlImports(ledger, control),
     "sallyport:gateway/decider": deciderImports(ledger, recorder, grants.decider),
+    // What questions and answers are made of; whoever imports it for that calls nothing.
+    "sallyport:policy/decisions": {},
     "sallyport:gateway/dial": dialImports({ ledger, recorder, rules, resolver, dialled }),
     "sallyport:gateway/event-queue": eventQueueImports(ledger),
     "sallyport:gateway/http": { ...httpImports(ledger) },
