@@ -1,11 +1,11 @@
 import { dropInOrder } from "../../src/bindings/drop.ts";
 import { HttpError, type RequestHead, requestHead } from "../../src/http1/index.ts";
 import type { TcpConnection } from "../../src/net/tcp-connection.ts";
-import { type Scope, SECOND } from "../../src/reactor/index.ts";
+import { type Scope, SECOND, wait as poll } from "../../src/reactor/index.ts";
 import type { TlsConnection } from "../../src/tls/index.ts";
 import { answer, established, linger } from "../proxy/answers.ts";
 import { CHALLENGE, MOST_REFUSALS, type SessionToken } from "../proxy/credentials.ts";
-import { relaySides } from "../proxy/relay.ts";
+import { relayWaiting, type Wait } from "../proxy/relay-waiting.ts";
 import { type Incoming, nextRequest } from "../proxy/request-head.ts";
 import { currentToken, type UpstreamProxy } from "./upstream-proxy.ts";
 
@@ -32,7 +32,7 @@ export async function serveLocalClient(tcp: TcpConnection, session: SessionToken
     await established(tcp.writer, scope);
     await startWith(tcp, upstream, scope);
     await startWith(upstream, tcp, scope);
-    await relaySides(tcp, upstream, { idle: IDLE, scope, tally: { fromClient: 0, toClient: 0 } });
+    await relayWaiting(untilReady, tcp, upstream, { idle: IDLE, scope, tally: { fromClient: 0, toClient: 0 } });
   } catch (error) {
     // Before anything was answered this reaches the client; afterwards there is nobody who would take it.
     if (upstream === undefined) await refuse(tcp, 502, sentenceOf(error), scope).catch(() => {});
@@ -80,7 +80,7 @@ async function passRequest(tcp: TcpConnection, upstream: TlsConnection, { head, 
     return await linger(tcp.reader, SECOND);
   }
   await startWith(tcp, upstream, scope);
-  await relaySides(tcp, upstream, { idle: IDLE, scope, tally: { fromClient: 0, toClient: 0 } });
+  await relayWaiting(untilReady, tcp, upstream, { idle: IDLE, scope, tally: { fromClient: 0, toClient: 0 } });
 }
 
 function fieldsOf(head: RequestHead): [string, string][] {
@@ -112,6 +112,15 @@ async function refuse(tcp: TcpConnection, status: number, why: string, scope: Sc
   await tcp.endWriting(scope);
   await linger(tcp.reader, SECOND);
 }
+
+/** In the reactor itself: a program for one user has few waits, and its world no queue. */
+const untilReady: Wait = async (pollable, scope) => {
+  try {
+    await poll(pollable, scope);
+  } finally {
+    pollable[Symbol.dispose]();
+  }
+};
 
 function sentenceOf(error: unknown): string {
   return `no way through the proxy: ${error instanceof Error ? error.message : String(error)}`;
