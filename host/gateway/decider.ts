@@ -1,6 +1,6 @@
 import { type DecisionFailure, type DecisionQuestion, DecisionThread } from "../component/decision-thread.ts";
 import type { ComponentCode } from "../component/instance.ts";
-import { type Ledger, Resource } from "../io/ledger.ts";
+import { type Ledger, Resource, Trap } from "../io/ledger.ts";
 import { Pollable } from "../io/poll.ts";
 import { Signal } from "../io/signal.ts";
 import type { Recorder } from "./recorder.ts";
@@ -57,6 +57,16 @@ export function deciderImports(ledger: Ledger, recorder: Recorder, grant: Decide
     }
   }
   return { present: () => thread !== undefined, Asked };
+}
+
+/**
+ * The interface `sallyport:policy/decisions`, as whoever asks imports it for the types of its questions: nobody is behind its
+ * functions.
+ */
+export const decisionTypes: Record<string, () => never> = { decideConnect: nobody, decideClientHello: nobody, decideRequest: nobody };
+
+function nobody(): never {
+  throw new Trap("decisions are asked for through sallyport:gateway/decider");
 }
 
 const NONE = { tag: "failed", failure: "trap", reason: "there is no such component" } as const;

@@ -10,7 +10,7 @@ import type { TlsHost } from "../tls/tls-host.ts";
 import { auditImports } from "./audit.ts";
 import { type AuditGrant, AuditLog } from "./audit-log.ts";
 import { type ControlChannel, controlImports } from "./control.ts";
-import { type DeciderGrant, deciderImports } from "./decider.ts";
+import { type DeciderGrant, deciderImports, decisionTypes } from "./decider.ts";
 import { type Dialled, dialImports } from "./dial.ts";
 import { type DialGrant, DialRules } from "./dial-rules.ts";
 import { eventQueueImports } from "./event-queue.ts";
@@ -75,8 +75,7 @@ export function gatewayImports(context: GatewayContext, grants: GatewayGrants): 
     }),
     "sallyport:gateway/control": controlImports(ledger, control),
     "sallyport:gateway/decider": deciderImports(ledger, recorder, grants.decider),
-    // What questions and answers are made of; whoever imports it for that calls nothing.
-    "sallyport:policy/decisions": {},
+    "sallyport:policy/decisions": decisionTypes,
     "sallyport:gateway/dial": dialImports({ ledger, recorder, rules, resolver, dialled }),
     "sallyport:gateway/event-queue": eventQueueImports(ledger),
     "sallyport:gateway/http": { ...httpImports(ledger) },
