@@ -26,8 +26,8 @@ interface Case {
   name: string;
   /** What the ratio is of: higher is better for throughput. */
   target: string;
-  ours: () => Promise<void>;
-  node: () => Promise<void>;
+  ours: () => Promise<Figures>;
+  node: () => Promise<Figures>;
 }
 
 const ground = await prepare(bytes);
@@ -46,20 +46,20 @@ const cases: Case[] = [
   {
     name: "download to a file, truncation detected",
     target: "≥ 0.75, aim 0.95",
-    ours: () => runGuest(ground, ["download", "bench.test", String(source), "forward"]).ended,
-    node: () => nodeDownload(ground, source, "file"),
+    ours: () => measure(() => runGuest(ground, ["download", "bench.test", String(source), "forward"]).ended),
+    node: () => measure(() => nodeDownload(ground, source, "file")),
   },
   {
     name: "download to a file, truncation tolerated",
     target: "≥ 0.9",
-    ours: () => runGuest(ground, ["download", "bench.test", String(source), "tolerate"]).ended,
-    node: () => nodeDownload(ground, source, "file"),
+    ours: () => measure(() => runGuest(ground, ["download", "bench.test", String(source), "tolerate"]).ended),
+    node: () => measure(() => nodeDownload(ground, source, "file")),
   },
   {
     name: "download read by the guest",
     target: "≥ 0.4, aim 0.6",
-    ours: () => runGuest(ground, ["download", "bench.test", String(source), "read"]).ended,
-    node: () => nodeDownload(ground, source, "read"),
+    ours: () => measure(() => runGuest(ground, ["download", "bench.test", String(source), "read"]).ended),
+    node: () => measure(() => nodeDownload(ground, source, "read")),
   },
   served("serving a file", "≥ 0.75, aim 0.95", "forward", (port) => order({ tag: "download", port, ca })),
   served("upload read by the guest", "≥ 0.4, aim 0.6", "read", (port) => order({ tag: "upload", port, ca, bytes })),
@@ -102,20 +102,23 @@ function served(name: string, target: string, how: "forward" | "read", drive: (p
   };
 }
 
-async function both(subject: { port: Promise<number>; ended: Promise<void> }, drive: (port: number) => Promise<number>): Promise<void> {
-  await drive(await subject.port);
+/** A server and what its clients do: measured from when it listens until they are done, so that no start is in it. */
+async function both(subject: { port: Promise<number>; ended: Promise<void> }, drive: (port: number) => Promise<number>): Promise<Figures> {
+  const port = await subject.port;
+  const figures = await measure(() => drive(port));
   await subject.ended;
+  return figures;
 }
 
 async function compare({ name, target, ours, node }: Case): Promise<void> {
   const ratios: Figures[] = [];
   if (values.smoke !== true) {
-    await measure(ours);
-    await measure(node);
+    await ours();
+    await node();
   }
   for (let round = 0; round < rounds; round++) {
     // By turns, and the first of a pair by turns too: the machine's mood does not favour one.
-    const order: ["a" | "b", () => Promise<void>][] =
+    const order: ["a" | "b", () => Promise<Figures>][] =
       round % 2 === 0
         ? [
             ["a", ours],
@@ -126,13 +129,13 @@ async function compare({ name, target, ours, node }: Case): Promise<void> {
             ["a", ours],
           ];
     const taken = { a: { wall: 0, cpu: 0 }, b: { wall: 0, cpu: 0 } };
-    for (const [which, run] of order) taken[which] = await measure(run);
+    for (const [which, run] of order) taken[which] = await run();
     ratios.push({ wall: taken.b.wall / taken.a.wall, cpu: taken.a.cpu / taken.b.cpu });
   }
   report(name, { speed: spread(ratios.map(({ wall }) => wall)), cpu: spread(ratios.map(({ cpu }) => cpu)), target });
 }
 
-async function measure(run: () => Promise<void>): Promise<Figures> {
+async function measure(run: () => Promise<unknown>): Promise<Figures> {
   const cpu = process.cpuUsage();
   const start = performance.now();
   await run();
