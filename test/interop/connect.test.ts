@@ -1,6 +1,7 @@
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { generateKeyPairSync, type KeyObject, sign } from "node:crypto";
 import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import http from "node:http";
 import https from "node:https";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -18,6 +19,10 @@ let folder: string;
 let pki: TestPki;
 let server: https.Server;
 let port: number;
+let plain: http.Server;
+let plainPort: number;
+/** What the plain server was sent. */
+const received: { headers: http.IncomingHttpHeaders; body: string }[] = [];
 let proxy: ChildProcess;
 let proxyUrl: string;
 let key: KeyObject;
@@ -54,9 +59,19 @@ beforeAll(async () => {
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   ({ port } = server.address() as AddressInfo);
+  plain = http.createServer((request, response) => {
+    let body = "";
+    request.on("data", (chunk) => (body += String(chunk)));
+    request.on("end", () => {
+      received.push({ headers: request.headers, body });
+      response.end(`plain ${request.method} ${request.url}`);
+    });
+  });
+  await new Promise<void>((resolve) => plain.listen(0, "127.0.0.1", resolve));
+  ({ port: plainPort } = plain.address() as AddressInfo);
   const policy = {
     version: 1,
-    ports: [port],
+    ports: [port, plainPort],
     allow_networks: ["127.0.0.0/8"],
     hosts: [{ match: ["127.0.0.1"], mode: "tunnel", groups: ["BEAM"] }],
   };
@@ -78,6 +93,7 @@ beforeAll(async () => {
 afterAll(() => {
   proxy.kill("SIGTERM");
   server.close();
+  plain.close();
   rmSync(folder, { recursive: true, force: true });
 });
 
@@ -133,6 +149,14 @@ describe("sallyport connect", () => {
     expect(output).toContain("the page");
     expect(code).toBe(0);
     expect(lastAuthentication()).toMatchObject({ decision: "allow", client_subject: "CN=alice", reason: "subject alice" });
+  });
+
+  test("brings plain HTTP through, with a body and without, and neither token goes further than it has to", async () => {
+    const [url, file] = [`http://127.0.0.1:${plainPort}/x`, tokenFile()];
+    const script = `curl -sS ${url} ${url}; curl -sS -d some-body ${url}`;
+    expect((await connected(["--token", file], ["sh", "-c", script])).output).toBe("plain GET /xplain GET /xplain POST /x");
+    expect(received.map(({ body }) => body)).toEqual(["", "", "some-body"]);
+    for (const { headers } of received) expect(Object.keys(headers)).not.toContain("proxy-authorization");
   });
 
   test("takes its token from a command", async () => {
