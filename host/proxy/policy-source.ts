@@ -1,4 +1,4 @@
-import { readFileSync, statSync, unwatchFile, watchFile } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { openPolicyComponent, type PolicyComponent, type PolicySettings } from "../policy/policy-component.ts";
 import { readPolicyFile } from "../policy/policy-file.ts";
@@ -21,7 +21,9 @@ export class AnchorFileError extends Error {
 export class PolicySource implements Disposable {
   readonly file: string;
   readonly #component: PolicyComponent;
-  #watched: (() => void) | undefined;
+  /** The file as it was when it was read last. */
+  #seen: string | undefined;
+  #watch: NodeJS.Timeout | undefined;
 
   private constructor(file: string, component: PolicyComponent) {
     this.file = resolve(file);
@@ -39,6 +41,7 @@ export class PolicySource implements Disposable {
    * @throws {PolicyFileError} @throws {PolicyRefusedError} @throws {AnchorFileError}
    */
   async read(): Promise<ReadPolicy> {
+    this.#seen = versionOf(this.file);
     const text = readPolicyFile(this.file);
     const settings = await (await this.#component.loadPolicy(text)).settings();
     return { text, settings, anchors: new Map(settings.anchors.map(([name, path]) => [name, readAnchors(name, this.pathOf(path))])) };
@@ -49,15 +52,32 @@ export class PolicySource implements Disposable {
     return resolve(dirname(this.file), path);
   }
 
-  /** Tell of changes, by whatever means the file is changed or replaced. */
+  /**
+   * Tell of changes, by whatever means the file is changed or replaced. They are changes since the last `read`: what
+   * `watchFile` compares with is the file as it finds it a while after its call.
+   */
   watch(onChange: () => void): void {
-    this.#watched = onChange;
-    watchFile(this.file, { interval: WATCH_INTERVAL, persistent: false }, onChange);
+    this.#watch = setInterval(() => {
+      const version = versionOf(this.file);
+      if (version === this.#seen) return;
+      this.#seen = version;
+      onChange();
+    }, WATCH_INTERVAL).unref();
   }
 
   [Symbol.dispose](): void {
-    if (this.#watched !== undefined) unwatchFile(this.file, this.#watched);
+    clearInterval(this.#watch);
     this.#component[Symbol.dispose]();
+  }
+}
+
+/** What differs once a file was written or replaced, or cannot be looked at any more. */
+function versionOf(path: string): string {
+  try {
+    const { dev, ino, size, mtimeNs, ctimeNs } = statSync(path, { bigint: true });
+    return [dev, ino, size, mtimeNs, ctimeNs].join(" ");
+  } catch (error) {
+    return String((error as NodeJS.ErrnoException).code);
   }
 }
 
