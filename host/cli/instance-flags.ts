@@ -18,7 +18,8 @@ export const instanceFlags: Flags = {
 
 /** The part of a command's help that describes `instanceFlags`. */
 export const instanceFlagsHelp = `Grants (nothing is granted by default; each may be given several times):
-  --allow-net TARGET[:PORT]      resolve and connect to a name, *.name, address or range: example.com:443, 10.0.0.0/8
+  --allow-net TARGET[:PORT]      resolve and connect to a name, *.name, address or range: example.com:443, 10.0.0.0/8;
+                                 without a port, to every port
   --listen ADDRESS:PORT          listen there: 127.0.0.1:8443, [::1]:0, :8443
   --identity NAME=CERT[,KEY]     let it use the certificate chain and key in these PEM files, under this name; it never
                                  sees the key. With ,env:VARIABLE for the passphrase of an encrypted key
