@@ -26,7 +26,6 @@ export function webSocketFault(head: RequestHead, framing: Framing): string | un
  *
  * @param head of origin, absolute or asterisk form
  * @param host of the Host field, where the client gave none
- * @returns without the empty line at its end: fields may be added
  * @throws {HttpError} ERR_SALLYPORT_HTTP_ARGUMENT for a field that cannot be passed on
  */
 export function forwardedHead(head: RequestHead, framing: Framing, edits: Edits, host: string, upgrade: string | undefined): Uint8Array {
@@ -39,11 +38,10 @@ export function forwardedHead(head: RequestHead, framing: Framing, edits: Edits,
   if (framing.tag === "length") fields.push(["Content-Length", String(framing.length)]);
   if (framing.tag === "chunked") fields.push(["Transfer-Encoding", "chunked"]);
   if (upgrade !== undefined) fields.push(["Connection", "Upgrade"], ["Upgrade", upgrade]);
-  const whole = requestHead({ method: head.method, target: head.path, fields });
-  return whole.subarray(0, whole.length - 2);
+  return requestHead({ method: head.method, target: head.path, fields });
 }
 
-/** The empty line at the end of a head. */
+/** The empty line at the end of a head, in front of which fields may be added. */
 export const HEAD_END = Uint8Array.of(0x0d, 0x0a);
 
 /** In absolute form the target says it, whatever Host says (RFC 9112, section 3.2.2); the parser has compared them. */

@@ -3,6 +3,7 @@ import type { ConnectionInfo } from "sallyport:tls/connection@0.1.0";
 import { attempt } from "../../src/bindings/errors.ts";
 import { u64 } from "../../src/bindings/integers.ts";
 import { optional } from "../../src/bindings/option.ts";
+import { wellFormed } from "../../src/bindings/text.ts";
 import type { Because, ConnectionDecision } from "../../src/policy/index.ts";
 import { printable } from "../../src/wire/printable.ts";
 import { latin1 } from "../../src/wire/utf8.ts";
@@ -25,14 +26,14 @@ export type RecordFields = Omit<Event, "kind" | "connection" | "bytesFromClient"
 };
 
 /**
- * Write a record of one connection, or of none. Texts may come from peers: they are made printable here.
+ * Write a record of one connection, or of none. Texts may come from peers: the host escapes what is not fit to be shown.
  *
  * @throws {NotRecorded}
  */
 export function write(kind: Event["kind"], connection: number | undefined, fields: RecordFields): void {
   const { bytesFromClient, bytesToClient, duration, ...texts } = fields;
   const event: Record<string, unknown> = { kind };
-  for (const [name, value] of Object.entries(texts)) event[name] = typeof value === "string" ? printable(value.slice(0, MAX_TEXT)) : value;
+  for (const [name, value] of Object.entries(texts)) event[name] = typeof value === "string" ? wellFormed(value.slice(0, MAX_TEXT)) : value;
   if (connection !== undefined) event.connection = u64(connection);
   if (bytesFromClient !== undefined) event.bytesFromClient = u64(bytesFromClient);
   if (bytesToClient !== undefined) event.bytesToClient = u64(bytesToClient);

@@ -154,9 +154,11 @@ class RequestLoop implements Disposable {
       if (failure !== undefined) return await this.unreachable(head, framing, failure);
       const { streams, tls } = this.link!;
       try {
-        await streams.writer.write(bytes, client.scope);
-        if (edits.secrets.length > 0) await placeSecrets(tls, streams.writer, edits.secrets, client.scope);
-        await streams.writer.write(HEAD_END, client.scope);
+        if (edits.secrets.length > 0) {
+          await streams.writer.write(bytes.subarray(0, -HEAD_END.length), client.scope);
+          await placeSecrets(tls, streams.writer, edits.secrets, client.scope);
+          await streams.writer.write(HEAD_END, client.scope);
+        } else await streams.writer.write(bytes, client.scope);
       } catch (error) {
         if (error instanceof SecretRefused) return await this.secretRefused(head, framing, target, error);
         if (!(error instanceof StreamClosed || error instanceof StreamFailure)) throw error;
@@ -183,8 +185,8 @@ class RequestLoop implements Disposable {
   private async answered(head: RequestHead, target: Target, response: Message): Promise<End | undefined> {
     const { client, service } = this.visit;
     const { streams } = this.link!;
-    this.tellStatus(head, target, response.status);
     if (response.upgraded) {
+      this.tellStatus(head, target, response.status);
       const sides = { idle: seconds(service.live.policy.settings.timeouts.idle), scope: client.scope, tally: client.tally };
       await passOn(this.client, streams, client.tally);
       return { error: (await relaySides(this.client, streams, sides)).error };

@@ -31,6 +31,8 @@ function fromCharCodes(bytes: Uint8Array): string {
 }
 
 function asciiBytes(text: string): Uint8Array {
+  // Natively there and back: QuickJS takes 130 ns for each turn of the loop below.
+  if (text.length > SHORT && Uint8Array.fromBase64 !== undefined) return Uint8Array.fromBase64(btoa(text));
   const bytes = new Uint8Array(text.length);
   for (let at = 0; at < text.length; at++) bytes[at] = text.charCodeAt(at);
   return bytes;
@@ -102,3 +104,8 @@ const smallest = [0, 0x80, 0x800, 0x1_0000];
 
 /** Arguments of one call: far below any engine's limit. */
 const SLICE = 0x1000;
+
+/** Characters that a loop is as fast for. */
+const SHORT = 24;
+
+declare function btoa(text: string): string;

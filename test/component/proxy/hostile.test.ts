@@ -233,6 +233,30 @@ describe("a client that takes its time", () => {
   });
 });
 
+describe("clients that leave", () => {
+  it("at any moment leave nothing behind", async () => {
+    await stillServes();
+    const cuts = [0, 1, 5, 20, 60];
+    for (let round = 0; round < 4; round++) {
+      await Promise.all(
+        cuts.map(async (delay, index) => {
+          const host = index % 2 === 0 ? "a.test" : "t.test";
+          const socket = net.connect(proxy.port, "127.0.0.1").on("error", () => {});
+          const auth = `Proxy-Authorization: Bearer ${TOKEN}\r\n`;
+          socket.write(`CONNECT ${host}:${server.port} HTTP/1.1\r\nHost: ${host}\r\n${auth}\r\n`);
+          socket.write(record(helloBytes({ extensions: named(host) })));
+          await new Promise((resolve) => setTimeout(resolve, delay));
+          if (round % 2 === 0) socket.destroy();
+          else socket.resetAndDestroy();
+        }),
+      );
+    }
+    await stillServes();
+    // What a listener and the waits of an idle proxy need, and nothing of any client.
+    await expect.poll(() => proxy.handles(), { timeout: 10_000 }).toBeLessThan(20);
+  });
+});
+
 describe("a hostile client hello", () => {
   const ip = "127.0.0.1";
   it.each([
@@ -266,7 +290,6 @@ describe("a hostile client hello", () => {
       const denial = proxy.said("client-hello").at(-1)!;
       expect(denial).toMatchObject({ decision: "deny", target: `${host}:${server.port}` });
       if (host === "a.test" || reason !== "encrypted-client-hello") expect(denial.reason).toBe(reason);
-      expect(JSON.stringify(denial)).not.toMatch(/[\0-\x1f]/);
       expect(proxy.records().filter(({ event }) => event === "certificate")).toHaveLength(before);
     }
   });
