@@ -4,7 +4,7 @@ import { wellFormed } from "../../src/bindings/text.ts";
 import { FolderError, Preopened } from "../../src/files/preopened.ts";
 import { HttpError, type MessageParser, type ResponseHead, requestHead, responseParser } from "../../src/http1/index.ts";
 import { connectTcp } from "../../src/net/connect.ts";
-import { type Scope, SECOND } from "../../src/reactor/index.ts";
+import { type Scope, SECOND, timeout } from "../../src/reactor/index.ts";
 import { connectTls, type TlsConnection } from "../../src/tls/index.ts";
 import { latin1 } from "../../src/wire/utf8.ts";
 import { within } from "../proxy/within.ts";
@@ -52,7 +52,7 @@ export class UpstreamProxy {
   async open(target: string, scope: Scope): Promise<Answered> {
     let connection: TlsConnection | undefined = await this.connect(scope);
     try {
-      for (let shown: string | undefined; ;) {
+      for (let isRetry = false; ; isRetry = true) {
         const token = currentToken();
         const fields = [
           ["Host", target],
@@ -60,15 +60,15 @@ export class UpstreamProxy {
         ] as const;
         await connection.writer.write(requestHead({ method: "CONNECT", target, fields }), scope);
         await connection.writer.flush(scope);
-        const { head, body } = await readAnswer(connection, scope);
+        const asked: TlsConnection = connection;
+        const { head, body } = await timeout(ANSWER_PATIENCE, (waiting) => readAnswer(asked, waiting), scope);
         if (head.upgraded) {
           const open = connection;
           connection = undefined;
           return { tag: "open", connection: open };
         }
-        if (head.status !== 407 || !head.reusable || shown === token || currentToken() === token)
+        if (head.status !== 407 || !head.reusable || isRetry || currentToken() === token)
           return { tag: "refused", status: head.status, why: body.trim() };
-        shown = token;
       }
     } finally {
       connection?.[Symbol.dispose]();
@@ -128,6 +128,8 @@ function takeRest(parser: MessageParser<ResponseHead>, reader: TlsConnection["re
 }
 
 const PATIENCE = BigInt(15) * SECOND;
+/** The proxy connects to the server before it answers. */
+const ANSWER_PATIENCE = BigInt(60) * SECOND;
 const MOST_HEAD = 16 * 1024;
 /** Characters. */
 const MOST_BODY = 512;
