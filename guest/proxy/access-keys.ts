@@ -35,8 +35,13 @@ export class AccessKeys {
 
   /** Whether this holder must not be served any more, whatever its token says. */
   isRevoked({ issuer, subject }: Holder): boolean {
-    if (this.refusedSubjects.has(subject) || this.verifier.keyring.keyOf(issuer) === undefined) return true;
+    if (this.isRefused(subject) || this.verifier.keyring.keyOf(issuer) === undefined) return true;
     return this.verifier.isRevoked(issuer, subject);
+  }
+
+  /** Whether the host said that nobody of that name must be served. */
+  isRefused(subject: string): boolean {
+    return this.refusedSubjects.has(subject);
   }
 
   /** Serve nobody of that name any more. */

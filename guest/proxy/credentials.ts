@@ -2,9 +2,13 @@ import { encodeUtf8 } from "../../src/bindings/text.ts";
 import type { RequestHead } from "../../src/http1/index.ts";
 import { equalInConstantTime } from "../../src/tokens/equal.ts";
 import { decodeBase64 } from "../../src/wire/base64url.ts";
+import { latin1 } from "../../src/wire/utf8.ts";
 
 /** What a client shows to a proxy: nothing, what cannot be understood, or a token. */
-export type Shown = { readonly tag: "none" } | { readonly tag: "malformed" } | { readonly tag: "token"; readonly bytes: Uint8Array };
+export type Shown =
+  | { readonly tag: "none" }
+  | { readonly tag: "malformed" }
+  | { readonly tag: "token"; /** Bytes as the code points 0 to 255. */ readonly text: string };
 
 /**
  * The token of a request: `Bearer TOKEN`, or the password of `Basic`, which is what clients make of a proxy URL with user
@@ -13,8 +17,8 @@ export type Shown = { readonly tag: "none" } | { readonly tag: "malformed" } | {
 export function shownTo({ fields }: RequestHead): Shown {
   const values = fields.getAll("proxy-authorization");
   if (values.length === 0) return { tag: "none" };
-  const bytes = values.length === 1 ? tokenOf(values[0]!) : undefined;
-  return bytes === undefined ? { tag: "malformed" } : { tag: "token", bytes };
+  const text = values.length === 1 ? tokenOf(values[0]!) : undefined;
+  return text === undefined ? { tag: "malformed" } : { tag: "token", text };
 }
 
 /** A token that stands for a run of the program. */
@@ -28,7 +32,7 @@ export class SessionToken {
   /** Compared in constant time. */
   isShownBy(head: RequestHead): boolean {
     const shown = shownTo(head);
-    return shown.tag === "token" && equalInConstantTime(shown.bytes, this.bytes);
+    return shown.tag === "token" && equalInConstantTime(encodeUtf8(shown.text), this.bytes);
   }
 }
 
@@ -38,16 +42,18 @@ export const CHALLENGE = ["Proxy-Authenticate", 'Basic realm="sallyport", charse
 /** How often a client may show what is not accepted before its connection is ended. */
 export const MOST_REFUSALS = 3;
 
-function tokenOf(value: string): Uint8Array | undefined {
+function tokenOf(value: string): string | undefined {
   if (value.length > MAX_VALUE) return undefined;
-  const [, scheme, credentials] = /^([A-Za-z]+) +(\S+)$/.exec(value) ?? [];
-  if (scheme?.toLowerCase() === "bearer") return encodeUtf8(credentials!);
-  if (scheme?.toLowerCase() !== "basic" || !/^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/.test(credentials!))
-    return undefined;
-  const pair = decodeBase64(credentials!);
+  const blank = value.indexOf(" ");
+  // Without a regular expression over all of it: a token is looked at for every request.
+  const [scheme, credentials] = blank < 0 ? ["", ""] : [value.slice(0, blank).toLowerCase(), value.slice(blank).trimStart()];
+  if (credentials === "" || credentials.includes(" ") || credentials.includes("\t")) return undefined;
+  if (scheme === "bearer") return credentials;
+  if (scheme !== "basic" || !/^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/.test(credentials)) return undefined;
+  const pair = decodeBase64(credentials);
   // A user's name holds no colon; a capability token does.
   const colon = pair?.indexOf(COLON) ?? -1;
-  return colon < 0 ? undefined : pair!.subarray(colon + 1);
+  return colon < 0 ? undefined : latin1(pair!.subarray(colon + 1));
 }
 
 /** Characters: the longest capability token in base64, and some. */

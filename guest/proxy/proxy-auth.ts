@@ -1,6 +1,5 @@
 import type { RequestHead } from "../../src/http1/index.ts";
 import { TokenError } from "../../src/tokens/index.ts";
-import { latin1 } from "../../src/wire/utf8.ts";
 import type { AccessKeys } from "./access-keys.ts";
 import type { Client } from "./clients.ts";
 import { SessionToken, shownTo } from "./credentials.ts";
@@ -63,8 +62,8 @@ export class CapabilityDoor implements Door {
     if (shown.tag === "none") return { reason: "no-token", message: "the proxy wants a capability token" };
     if (shown.tag === "malformed") return { reason: "malformed-credentials", message: "the credentials are neither Bearer nor Basic" };
     try {
-      const { subject, issuer, groups } = this.keys.verify(latin1(shown.bytes), client.channel);
-      if (this.keys.isRevoked({ issuer, subject })) throw new TokenError("revoked");
+      const { subject, issuer, groups } = this.keys.verify(shown.text, client.channel);
+      if (this.keys.isRefused(subject)) throw new TokenError("revoked");
       if (client.holder?.subject !== subject || client.holder.issuer !== issuer)
         write("authentication", client.id, {
           decision: "allow",
