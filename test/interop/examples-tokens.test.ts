@@ -19,7 +19,7 @@ beforeAll(async () => {
   const { leaf } = await makePki({ leaf: { cn: "alice" } });
   writeFileSync(certificate, leaf.der);
   wasmtime = await pythonPackage(`wasmtime==${version}`);
-  await buildC();
+  if (withC) await buildC();
   await transpile();
 }, 300_000);
 afterAll(() => rmSync(work, { recursive: true, force: true }));
@@ -43,12 +43,15 @@ async function transpile(): Promise<void> {
   await mustRun(process.execPath, [jco, "transpile", tokens, "-o", "transpiled"], { cwd: folder });
 }
 
+/** `npm run test:interop` says so where the headers of Wasmtime's C API cannot be fetched. */
+const withC = process.env["INTEROP_WITHOUT"] !== "docs/examples/tokens-c";
+
 const programs: Record<string, (certificate: string) => Promise<Ended>> = {
   Python: (file) =>
     runProgram("python3", [repositoryFile("docs/examples/tokens-python/tokens.py"), tokens, file], {
       env: { PYTHONPATH: wasmtime, PYTHONDONTWRITEBYTECODE: "1" },
     }),
-  C: (file) => runProgram(join(work, "tokens"), [tokens, file]),
+  ...(withC ? { C: (file: string) => runProgram(join(work, "tokens"), [tokens, file]) } : {}),
   "JavaScript, by jco": (file) => runProgram(process.execPath, ["tokens.js", file], { cwd: join(work, "node") }),
 };
 
