@@ -78,7 +78,8 @@ describe("openssl s_client", () => {
     const connection = await served.next();
     await established(connection);
     await client.handshake();
-    // A command has to be the first thing of what is read.
+    // A command has to be the first thing of what s_client reads: not before what came earlier has left it.
+    await expect.poll(() => connection.privateInput.available()).toBe("ping\nCLOSE\n".length);
     client.process.write("R\n");
     await client.process.waitFor(/RENEGOTIATING/);
     await client.process.waitFor(/no renegotiation/);
