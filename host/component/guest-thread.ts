@@ -16,7 +16,8 @@ export interface ThreadOptions {
   /** Where the guest's output goes. Not ended with the thread. An error of theirs is not this thread's, but reaches the guest. */
   stdout: Writable;
   stderr: Writable;
-  onRefusal: (line: string) => void;
+  /** Told of what was asked for and not granted. Absent: the standard error of the process, which the guest then has too (`inherit`). */
+  onRefusal: ((line: string) => void) | undefined;
 }
 
 /** What an instance is made of could not be used: a bad grant, a component that is no command. */
@@ -76,7 +77,8 @@ export class GuestThread {
    */
   run(code: ComponentCode, options: InstanceOptions, brief: boolean): Promise<RunResult> {
     this.#worker.ref();
-    this.#post({ tag: "start", code, options, brief, interval: this.#interval });
+    const refusals = this.#options.onRefusal !== undefined;
+    this.#post({ tag: "start", code, options, brief, interval: this.#interval, refusals });
     this.#startWatch();
     return this.#settled.promise;
   }
@@ -107,7 +109,7 @@ export class GuestThread {
   }
 
   #onMessage(message: FromWorker): void {
-    if (message.tag === "refusal") return this.#options.onRefusal(message.line);
+    if (message.tag === "refusal") return this.#options.onRefusal?.(message.line);
     if (message.tag === "stdin") return this.#feedStdin();
     this.#verdict ??= message.tag === "done" ? message.result : new UnusableError(message.code, message.message);
     clearInterval(this.#watch);

@@ -22,6 +22,8 @@ export type ToWorker =
       brief: boolean;
       /** How often it is to count its heartbeat, in milliseconds. */
       interval: number;
+      /** Whether refusals are wanted as messages. They go to standard error otherwise, in order with what the guest writes there. */
+      refusals: boolean;
     }
   /** Nobody reads this output any more. */
   | { tag: "output-closed"; output: "stdout" | "stderr" }

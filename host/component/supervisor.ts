@@ -155,7 +155,7 @@ class Supervisor {
       stdin: () => pipes?.stdin ?? process.stdin,
       stdout: pipes?.stdout ?? outputOf(process.stdout),
       stderr: pipes?.stderr ?? outputOf(process.stderr),
-      onRefusal: this.#options.onRefusal ?? ((line) => process.stderr.write(`${line}\n`)),
+      onRefusal: this.#options.onRefusal ?? (pipes && ((line) => process.stderr.write(`${line}\n`))),
     };
     const thread = new GuestThread(options);
     this.#draining.add(thread.drained);

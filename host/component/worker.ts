@@ -41,7 +41,7 @@ function revoke(subject: string): void {
   if (control?.revoke(subject) === false && control.isOpen) void end({ tag: "trap", reason: "the guest does not take revocations" });
 }
 
-async function start({ code, options, brief, interval }: Extract<ToWorker, { tag: "start" }>): Promise<void> {
+async function start({ code, options, brief, interval, refusals }: Extract<ToWorker, { tag: "start" }>): Promise<void> {
   // Each memory is bounded by itself (memory-limit.ts); a component with several is held to the sum here.
   const onBeat = () => {
     if (instance !== undefined && instance.memoryUsed() > code.memory) void end({ tag: "limit", which: "memory" });
@@ -53,7 +53,9 @@ async function start({ code, options, brief, interval }: Extract<ToWorker, { tag
     onBeat();
   }, interval);
   try {
-    const imports = createImports({ ...options, ...stdio, onRefusal: (line) => post({ tag: "refusal", line }) });
+    // The guest hears of a refusal after this: what it then says about it must not come first.
+    const onRefusal = refusals ? (line: string) => post({ tag: "refusal", line }) : (line: string) => stdio.stderr.write(`${line}\n`);
+    const imports = createImports({ ...options, ...stdio, onRefusal });
     dispose = () => imports.dispose();
     control = imports.control;
     script = code.script;
