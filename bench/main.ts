@@ -4,6 +4,8 @@ import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import type { Order } from "./peer.ts";
+import { benchProxy } from "./proxy/cases.ts";
+import { report as print, spread } from "./report.ts";
 import { nodeDownload, nodeServer, prepare, runGuest } from "./subjects.ts";
 
 const { values, positionals } = parseArgs({
@@ -29,6 +31,10 @@ interface Case {
   ours: () => Promise<Figures>;
   node: () => Promise<Figures>;
 }
+
+await benchProxy({ words: positionals, rounds, smoke: values.smoke === true, json: values.json === true });
+// The rest needs a guest that takes a while to build.
+if (positionals.length > 0 && positionals.every((word) => word.startsWith("proxy"))) process.exit();
 
 const ground = await prepare(bytes);
 const peer = fork(join(import.meta.dirname, "peer.ts"), { stdio: ["ignore", "inherit", "inherit", "ipc"] });
@@ -232,18 +238,6 @@ async function coldStart(): Promise<void> {
   });
 }
 
-function spread(numbers: number[]): string {
-  const sorted = numbers.toSorted((a, b) => a - b);
-  const median = sorted[Math.floor(sorted.length / 2)]!;
-  return `${median.toFixed(2)} (${sorted[0]!.toFixed(2)}–${sorted.at(-1)!.toFixed(2)})`;
-}
-
 function report(name: string, figures: Record<string, string>): void {
-  if (values.json === true) console.log(JSON.stringify({ name, ...figures }));
-  else
-    console.log(
-      `${name}\n  ${Object.entries(figures)
-        .map(([key, value]) => `${key} ${value}`)
-        .join("   ")}`,
-    );
+  print(name, figures, values.json === true);
 }
