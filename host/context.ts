@@ -1,3 +1,4 @@
+import type { OnAccept } from "./gateway/accepted.ts";
 import type { Ledger } from "./io/ledger.ts";
 import type { NetworkAccess, OnRefusal } from "./net/access.ts";
 import type { NameLookup } from "./net/name-lookup.ts";
@@ -11,6 +12,8 @@ export interface HostContext {
   lookup: NameLookup;
   /** Told of everything that was refused, in one line each. */
   onRefusal: OnRefusal;
+  /** Told of every connection before the guest gets it. */
+  onAccept: OnAccept;
   /** Listening sockets share their port with other threads (SO_REUSEPORT). */
   reusePort: boolean;
 }

@@ -1,5 +1,6 @@
 import type { HostContext } from "./context.ts";
 import { forwardImports } from "./forward/imports.ts";
+import { recordAccepted } from "./gateway/accepted.ts";
 import { ControlChannel } from "./gateway/control.ts";
 import { type GatewayGrants, gatewayImports, openRecorder, recordedIdentities } from "./gateway/imports.ts";
 import { type IdentityClasses, identityClasses } from "./identity/identity-classes.ts";
@@ -82,7 +83,8 @@ export function createImports(options: ImportsOptions = {}): Imports {
   const lookup = new NameLookup(access, options.resolver);
   const control = new ControlChannel();
   const recorder = openRecorder(options.gateway ?? {}, ledger);
-  const context: HostContext = { ledger, access, lookup, onRefusal, reusePort: options.reusePort ?? false };
+  const onAccept = recordAccepted(ledger, recorder);
+  const context: HostContext = { ledger, access, lookup, onRefusal, reusePort: options.reusePort ?? false, onAccept };
   const tls = new TlsHost(tlsOptions(options.tls ?? {}, onRefusal));
   ledger.own(() => tls.close());
   const identities = identityClasses({

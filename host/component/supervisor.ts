@@ -126,8 +126,12 @@ class Supervisor {
 
   async #run(): Promise<RunResult> {
     const [code, instance] = await Promise.all([this.#options.code, this.#options.instance]);
+    // Later, since most components are given no place for records.
+    const records = instance.gateway?.audit === undefined ? undefined : await import("../gateway/death-record.ts");
     for (;;) {
-      const running = this.#current.run(code, instance, this.#options.brief ?? false);
+      const watched = records?.watchInstance(instance);
+      const running = this.#current.run(code, watched?.options ?? instance, this.#options.brief ?? false);
+      watched?.follow(running);
       this.#running = true;
       if (this.#policy !== undefined) this.#current.reload(this.#policy);
       for (const subject of this.#revoked) this.#current.revoke(subject);

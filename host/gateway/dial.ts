@@ -8,6 +8,7 @@ import { Signal } from "../io/signal.ts";
 import { type Resolver, systemResolver } from "../net/name-lookup.ts";
 import { type NetworkErrorCode, networkErrorCode } from "../net/network-error.ts";
 import { TcpConnection } from "../net/tcp-socket.ts";
+import { recordEnd } from "./connection-end.ts";
 import { type DialName, type DialRules, parseDialName, type Refusal } from "./dial-rules.ts";
 import { connectFirst, type Winner } from "./happy-eyeballs.ts";
 import type { Recorder } from "./recorder.ts";
@@ -210,26 +211,11 @@ class Attempt {
 
   /** The instance owns the socket; its end is recorded however it comes. */
   #adopt({ socket, address }: Winner): TcpConnection {
-    let ended = false;
-    const end = (reason?: string) => {
-      if (ended) return;
-      ended = true;
-      disown();
-      this.#record("end", {
-        upstream: address.text,
-        bytes_sent: socket.bytesWritten,
-        bytes_received: socket.bytesRead,
-        duration_ms: this.#elapsed,
-        reason,
-      });
-    };
-    let failure: string | undefined;
-    socket.once("error", (error) => (failure = networkErrorCode(error)));
-    socket.once("close", () => end(failure));
-    const disown = this.#context.ledger.own(() => {
-      end("the instance ended");
-      socket.destroy();
-    });
+    const { ledger, recorder } = this.#context;
+    const fields = { ...describe(this.dialled), upstream: address.text };
+    recordEnd({ ledger, recorder, kind: "dials", socket, began: this.#began, fields });
+    const disown = ledger.own(() => socket.destroy());
+    socket.once("close", disown);
     return new TcpConnection(socket);
   }
 

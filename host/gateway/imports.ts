@@ -14,6 +14,7 @@ import { type DeciderGrant, deciderImports, decisionTypes } from "./decider.ts";
 import { type Dialled, dialImports } from "./dial.ts";
 import { type DialGrant, DialRules } from "./dial-rules.ts";
 import { eventQueueImports } from "./event-queue.ts";
+import type { InstanceLife } from "./instance-life.ts";
 import { Recorder } from "./recorder.ts";
 import type { SecretGrant } from "./secret-grants.ts";
 import { secretImports } from "./secrets.ts";
@@ -30,6 +31,8 @@ export interface GatewayGrants {
   decider?: DeciderGrant;
   /** Where its records go, and the host's about it. Without it nothing is kept. */
   audit?: AuditGrant;
+  /** @internal Of whoever watches over the instance and records its end: `watchInstance`. */
+  life?: InstanceLife;
 }
 
 /** What the gateway's imports of one instance are made of. */
@@ -52,7 +55,9 @@ export function openRecorder(grants: GatewayGrants, ledger: GatewayContext["ledg
   const log = AuditLog.open(grants.audit);
   // The first thing that an instance owns, and the last that is closed: what else ends with it is recorded.
   ledger.ownLast(() => log.close());
-  return new Recorder(log);
+  const recorder = new Recorder(log, grants.life);
+  recorder.life.add("begun", 1);
+  return recorder;
 }
 
 /**

@@ -1,5 +1,5 @@
-import { randomBytes } from "node:crypto";
 import type { AuditLog, AuditRecord } from "./audit-log.ts";
+import { type InstanceLife, LifeCounts, newLife } from "./instance-life.ts";
 
 /** What of an instance's records is the host's alone: time, instance, and who says it. */
 const RESERVED: ReadonlySet<string> = new Set(["time", "by", "instance", "cut"]);
@@ -7,12 +7,24 @@ const RESERVED: ReadonlySet<string> = new Set(["time", "by", "instance", "cut"])
 /** Writes the records of one instance, the host's own and the component's. */
 export class Recorder {
   /** Tells the instances apart that write to one file. */
-  readonly instance: string = randomBytes(6).toString("hex");
+  readonly instance: string;
+  /** What is told of the instance once it is over, by whoever outlives it. */
+  readonly life: LifeCounts;
   readonly #log: AuditLog | undefined;
 
-  /** @param log none: nothing is recorded, and everything may go on */
-  constructor(log: AuditLog | undefined) {
+  /**
+   * @param log none: nothing is recorded, and everything may go on
+   * @param life where somebody outside looks at it
+   */
+  constructor(log: AuditLog | undefined, life: InstanceLife = newLife()) {
     this.#log = log;
+    this.instance = life.instance;
+    this.life = new LifeCounts(life);
+  }
+
+  /** Whether anything is kept at all. */
+  get keepsRecords(): boolean {
+    return this.#log !== undefined;
   }
 
   /**

@@ -119,7 +119,12 @@ export class TcpSocket extends Resource {
     if (listener.waiting === 0) throw refuse("would-block");
     // First, as it traps at the limit of handles: until then the listener owns the connection.
     const accepted = new TcpSocket(this.#context, this.#family, this.#options.inherited());
-    const [input, output] = accepted.#connected(listener.accept()!);
+    const socket = this.#nextPermitted(listener);
+    if (socket === undefined) {
+      accepted[Symbol.dispose]();
+      throw refuse("would-block");
+    }
+    const [input, output] = accepted.#connected(socket);
     return [accepted, input, output];
   }
 
@@ -248,6 +253,15 @@ export class TcpSocket extends Resource {
     this.#state = { tag: "connected", socket, connection };
     this.#applyOptions();
     return [new InputStream(this.ledger, connection.source, this), new OutputStream(this.ledger, connection.sink, this)];
+  }
+
+  /** One that has to be recorded and cannot be is as if it had never come. */
+  #nextPermitted(listener: Listener): Socket | undefined {
+    for (let socket = listener.accept(); socket !== undefined; socket = listener.accept()) {
+      if (this.#context.onAccept(socket)) return socket;
+      socket.resetAndDestroy();
+    }
+    return undefined;
   }
 
   #applyOptions(): void {

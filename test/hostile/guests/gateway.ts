@@ -80,6 +80,36 @@ const attacks: Record<string, (args: string[]) => void> = {
     }
     say("flooded");
   },
+  /** Accept two clients, and end, or not, with both of them open and a server dialled. */
+  accept([how = "", server = ""]) {
+    using network = instanceNetwork();
+    const listener = createTcpSocket("ipv4");
+    listener.startBind(network, { tag: "ipv4", val: { port: 0, address: [127, 0, 0, 1] } });
+    listener.finishBind();
+    listener.startListen();
+    block(listener.subscribe());
+    listener.finishListen();
+    const local = listener.localAddress();
+    if (server !== "") held.push(dialled("127.0.0.1", Number(server)));
+    say(`port ${local.val.port}`);
+    const accepted: ReturnType<typeof listener.accept>[] = [];
+    held.push(listener, accepted);
+    while (accepted.length < 2) {
+      block(listener.subscribe());
+      if (errorOf(() => accepted.push(listener.accept())) !== "ok") pause(1);
+    }
+    for (const [, input, output] of accepted) output.blockingWriteAndFlush(input.blockingRead(u64(100)));
+    say("accepted");
+    if (how === "trap") throw new Error("on purpose");
+    if (how === "spin") for (;;);
+    if (how === "eat") for (const eaten: Uint8Array[] = []; ;) eaten.push(new Uint8Array(1_000_000).fill(1));
+    if (how === "wait") pause(3_600_000);
+    // One by itself, in an order that wasi:io permits.
+    if (how === "drop") {
+      for (const [socket, input, output] of accepted) for (const it of [input, output, socket]) it[Symbol.dispose]();
+      pause(50);
+    }
+  },
   /** Wait on a queue for timers, far more of which are idle. */
   queue() {
     using queue = new Queue();

@@ -1,0 +1,34 @@
+import type { Socket } from "node:net";
+import { ipAddressOrUndefined } from "../../src/wire/ip-address.ts";
+import type { Ledger } from "../io/ledger.ts";
+import { formatEndpoint } from "../net/endpoint.ts";
+import { recordEnd } from "./connection-end.ts";
+import type { Recorder } from "./recorder.ts";
+
+/** Told of each connection that is about to be handed to the guest. @returns whether it may be */
+export type OnAccept = (socket: Socket) => boolean;
+
+/**
+ * Record each connection that an instance accepts, with its end and byte counts. The guest gets none whose beginning could not
+ * be recorded where that has to be.
+ */
+export function recordAccepted(ledger: Ledger, recorder: Recorder): OnAccept {
+  if (!recorder.keepsRecords) return () => true;
+  let count = 0;
+  return (socket) => {
+    const fields = {
+      accepted: ++count,
+      client: endpointText(socket.remoteAddress, socket.remotePort),
+      listener: endpointText(socket.localAddress, socket.localPort),
+    };
+    if (!recorder.host("accepted", fields)) return false;
+    recordEnd({ ledger, recorder, kind: "clients", socket, began: performance.now(), fields });
+    return true;
+  };
+}
+
+/** In the spelling in which a guest sees it, too. */
+function endpointText(address: string | undefined, port: number | undefined): string | undefined {
+  const parsed = address === undefined ? undefined : ipAddressOrUndefined(address.replace(/%.*$/, ""));
+  return parsed === undefined || port === undefined ? undefined : formatEndpoint(parsed, port);
+}
