@@ -17,6 +17,8 @@ export interface Decider {
   decideRequest(request: HttpRequest, connection: number): RequestDecision | Promise<RequestDecision>;
   /** What to ask of a connection whenever the policy has changed; `undefined`: its decisions do not depend on it. */
   whenChanged(check: (now: Policies) => boolean): (() => boolean) | undefined;
+  /** While this is the same object, the same question has the same answer; `undefined`: each is asked for by itself. */
+  basis(): object | undefined;
 }
 
 /** The decisions of the policy that is there now. */
@@ -35,5 +37,6 @@ export function policyDecider(live: LivePolicy): Decider {
     ...policies,
     decideRequest: (request) => decideRequest(live.policy, request),
     whenChanged: (check) => () => check(policies),
+    basis: () => live.policy,
   };
 }

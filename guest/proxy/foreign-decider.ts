@@ -39,6 +39,7 @@ export function foreignDecider(live: LivePolicy): Decider {
     },
     // Its rules do not change with the policy, and nobody tells when they do.
     whenChanged: () => undefined,
+    basis: () => undefined,
   };
 }
 

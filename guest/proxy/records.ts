@@ -31,6 +31,11 @@ export type RecordFields = Omit<Event, "kind" | "connection" | "bytesFromClient"
  * @throws {NotRecorded}
  */
 export function write(kind: Event["kind"], connection: number | undefined, fields: RecordFields): void {
+  put(recordOf(kind, connection, fields));
+}
+
+/** A record that can be written more than once. As `write`. */
+export function recordOf(kind: Event["kind"], connection: number | undefined, fields: RecordFields): Event {
   const { bytesFromClient, bytesToClient, duration, ...texts } = fields;
   const event: Record<string, unknown> = { kind };
   for (const [name, value] of Object.entries(texts)) event[name] = typeof value === "string" ? wellFormed(value.slice(0, MAX_TEXT)) : value;
@@ -38,7 +43,12 @@ export function write(kind: Event["kind"], connection: number | undefined, field
   if (bytesFromClient !== undefined) event.bytesFromClient = u64(bytesFromClient);
   if (bytesToClient !== undefined) event.bytesToClient = u64(bytesToClient);
   if (duration !== undefined) event.duration = u64(duration);
-  if (attempt(() => record(event as unknown as Event)).tag === "err") throw new NotRecorded();
+  return event as unknown as Event;
+}
+
+/** Write it. @throws {NotRecorded} */
+export function put(event: Event): void {
+  if (attempt(() => record(event)).tag === "err") throw new NotRecorded();
 }
 
 /** As `write`, where there is nothing left to refuse: the host counts what it lost. */

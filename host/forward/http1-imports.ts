@@ -3,6 +3,7 @@ import { InputStream } from "../io/input-stream.ts";
 import { type Ledger, Resource } from "../io/ledger.ts";
 import { OutputStream } from "../io/output-stream.ts";
 import { Pollable } from "../io/poll.ts";
+import { type ConversationImports, conversationImports } from "./http1-conversation-imports.ts";
 import type { Subject } from "./http1-message.ts";
 import { UnreadSource } from "./unread-source.ts";
 import { MessageMover, type MoveFault, type MoveOptions } from "./http1-mover.ts";
@@ -33,7 +34,7 @@ export interface WitMessage {
 }
 
 /** The imports `sallyport:gateway/http` of one instance. */
-export interface HttpImports {
+export interface HttpImports extends ConversationImports {
   Mover: new (mover: MessageMover) => MoverResource;
   /** @throws {WitError<[HttpError, InputStream, OutputStream]>} `invalid-argument` */
   forwardBody(source: InputStream, sink: OutputStream, framing: WitFraming, options: HttpOptions): MoverResource;
@@ -55,6 +56,7 @@ export function httpImports(ledger: Ledger): HttpImports {
     return new Mover(mover);
   };
   return {
+    ...conversationImports(ledger),
     Mover,
     forwardBody: (source, sink, framing, options) => move(source, sink, bodySubject(framing), options),
     forwardResponse: (source, sink, requestMethod, options) =>
