@@ -89,7 +89,7 @@ export function createImports(options: ImportsOptions = {}): Imports {
   ledger.own(() => tls.close());
   const identities = identityClasses({
     ledger,
-    identities: recordedIdentities(tls.options.identities, recorder),
+    identities: recordedIdentities(tls.options.identities, ledger, recorder),
     get hostAnchors() {
       return tls.anchors;
     },

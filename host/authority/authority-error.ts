@@ -55,7 +55,8 @@ export type IssueErrorCode =
   | "not-before-in-future"
   | "authority-not-valid"
   | "too-many-held"
-  | "not-recorded";
+  | "not-recorded"
+  | "over-limit";
 
 /** Why a certificate was not issued. */
 export class IssueError extends Error {

@@ -38,6 +38,16 @@ export interface AuthorityContext {
    * handed out.
    */
   record: (event: AuthorityEvent) => void;
+  /** How much of it the instance may have done. No limit by default. */
+  limit?: IssueLimit;
+}
+
+/** Bounds on what an instance has issued, of whatever authority. */
+export interface IssueLimit {
+  /** Whether a certificate for these names may be issued now. If not, that is recorded here. */
+  allows(names: readonly string[]): boolean;
+  /** It was issued. */
+  issued(names: readonly string[]): void;
 }
 
 /** The class of one instance, as the WIT has the resource `authority`. */
@@ -116,6 +126,8 @@ export function authorityImports(context: AuthorityContext): AuthorityImports {
 
     /** @throws {WitError<IssueErrorCode>} */
     issue(request: LeafRequest): IssuedIdentity {
+      // First, and without a record of each: an instance that asks without end must not fill the log.
+      if (context.limit?.allows(request.names.slice(0, MAX_NAMES).map(shown)) === false) throw new WitError<IssueErrorCode>("over-limit");
       const holding = limit.hold(1);
       if (holding === undefined) return this.#refuse(request, "too-many-held");
       try {
@@ -135,6 +147,7 @@ export function authorityImports(context: AuthorityContext): AuthorityImports {
       } catch {
         throw new IssueError("not-recorded");
       }
+      context.limit?.issued(names);
       return leaf;
     }
 

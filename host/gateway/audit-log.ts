@@ -83,6 +83,11 @@ export class AuditLog {
     return new AuditLog(fd, grant);
   }
 
+  /** Whether what cannot be recorded is refused. */
+  get isStrict(): boolean {
+    return this.#strict;
+  }
+
   /** Records that were lost so far. */
   get lost(): number {
     return this.#lost;

@@ -1,6 +1,6 @@
 import { WitError } from "../io/error.ts";
-import type { AuditRecord } from "./audit-log.ts";
-import type { Recorder } from "./recorder.ts";
+import { type AuditRecord, MAX_AUDIT_LINE } from "./audit-log.ts";
+import { ConnectionRateLimit, type LimitContext, RateLimit, type Rates } from "./rate-limit.ts";
 
 interface TlsSide {
   version?: number;
@@ -35,13 +35,27 @@ export interface AuditEvent {
 }
 
 /** The imports `sallyport:gateway/audit` of one instance. */
-export function auditImports(recorder: Recorder): { record(event: AuditEvent): void } {
+export function auditImports(context: LimitContext, rates: Rates): { record(event: AuditEvent): void } {
+  const { recorder } = context;
+  const all = new RateLimit(context, "audit-records", rates.auditRecords);
+  const ofConnection = new ConnectionRateLimit(context, "audit-records-of-connection", rates.auditRecordsPerConnection);
   return {
     /** @throws {WitError<"not-recorded">} */
     record(event) {
-      if (!recorder.component(recordOf(event))) throw new WitError("not-recorded");
+      if (!recorder.keepsRecords) return;
+      const record = recordOf(event);
+      const cost = costOf(record);
+      const isWithin = (record["connection"] === undefined || ofConnection.take(Number(record["connection"]), cost)) && all.take(cost);
+      if (isWithin ? !recorder.component(record) : recorder.isStrict) throw new WitError("not-recorded");
     },
   };
+}
+
+/** One for each KiB that it begins. Texts are cut before they are written: at most 16. */
+function costOf(record: AuditRecord): number {
+  let characters = 0;
+  for (const value of Object.values(record)) if (typeof value === "string") characters += value.length;
+  return Math.min(MAX_AUDIT_LINE / 1024, 1 + Math.floor(characters / 1024));
 }
 
 /** Field by field: what a guest says gets into the record under these names and no others. */

@@ -11,6 +11,7 @@ import { TcpConnection } from "../net/tcp-socket.ts";
 import { recordEnd } from "./connection-end.ts";
 import { type DialName, type DialRules, parseDialName, type Refusal } from "./dial-rules.ts";
 import { connectFirst, type Winner } from "./happy-eyeballs.ts";
+import type { RateLimit } from "./rate-limit.ts";
 import type { Recorder } from "./recorder.ts";
 
 /** The WIT variant `sallyport:gateway/dial.dial-error`. */
@@ -66,6 +67,8 @@ export interface DialContext {
   resolver?: Resolver | undefined;
   /** The connections that were dialled, for what has to know where a stream leads. */
   dialled: WeakMap<TcpConnection, Dialled>;
+  /** How many are begun in a second. */
+  rate: RateLimit;
 }
 
 /** The imports `sallyport:gateway/dial` of one instance. */
@@ -78,6 +81,7 @@ export function dialImports(context: DialContext): Record<string, object> {
     dial(text: string, port: number, options: DialOptions): DialingResource {
       const name = port === 0 ? undefined : parseDialName(text);
       if (name === undefined) throw dialError("invalid-name");
+      if (!context.rate.take()) throw dialError("too-many");
       const dialled: Dialled = { id: ++count, connection: labelOf(options.connection), host: textOf(name), port };
       if (running >= MAX_RUNNING) throw dialError("too-many");
       const refusal = context.rules === undefined ? "not-granted" : context.rules.refuseName(name, port);

@@ -15,6 +15,7 @@ import { type Dialled, dialImports } from "./dial.ts";
 import { type DialGrant, DialRules } from "./dial-rules.ts";
 import { eventQueueImports } from "./event-queue.ts";
 import type { InstanceLife } from "./instance-life.ts";
+import { defaultRates, IssueLimit, type LimitContext, RateLimit, type Rates } from "./rate-limit.ts";
 import { Recorder } from "./recorder.ts";
 import type { SecretGrant } from "./secret-grants.ts";
 import { secretImports } from "./secrets.ts";
@@ -31,6 +32,8 @@ export interface GatewayGrants {
   decider?: DeciderGrant;
   /** Where its records go, and the host's about it. Without it nothing is kept. */
   audit?: AuditGrant;
+  /** How much it may make the host do; `defaultRates` for what is not said. */
+  rates?: Partial<Rates>;
   /** @internal Of whoever watches over the instance and records its end: `watchInstance`. */
   life?: InstanceLife;
 }
@@ -68,20 +71,30 @@ export function openRecorder(grants: GatewayGrants, ledger: GatewayContext["ledg
 export function gatewayImports(context: GatewayContext, grants: GatewayGrants): Record<string, object> {
   const { ledger, recorder, control, identities, tls, resolver } = context;
   const authorities = new Map(Object.entries(grants.authorities ?? {}).map(([name, packed]) => [name, Authority.fromWorker(packed)]));
+  const limits: LimitContext = { ledger, recorder };
+  const rates: Rates = { ...defaultRates, ...grants.rates };
   const dialled = new WeakMap<TcpConnection, Dialled>();
   const rules = grants.dial === undefined ? undefined : new DialRules(grants.dial);
   return {
-    "sallyport:gateway/audit": auditImports(recorder),
+    "sallyport:gateway/audit": auditImports(limits, rates),
     "sallyport:gateway/authorities": authorityImports({
       ledger,
       identities,
       authorities,
       record: (event) => recordCertificate(recorder, event),
+      limit: new IssueLimit(limits, rates),
     }),
     "sallyport:gateway/control": controlImports(ledger, control),
     "sallyport:gateway/decider": deciderImports(ledger, recorder, grants.decider),
     "sallyport:policy/decisions": decisionTypes,
-    "sallyport:gateway/dial": dialImports({ ledger, recorder, rules, resolver, dialled }),
+    "sallyport:gateway/dial": dialImports({
+      ledger,
+      recorder,
+      rules,
+      resolver,
+      dialled,
+      rate: new RateLimit(limits, "dials", rates.dials),
+    }),
     "sallyport:gateway/event-queue": eventQueueImports(ledger),
     "sallyport:gateway/http": { ...httpImports(ledger) },
     "sallyport:gateway/secrets": {
@@ -98,19 +111,26 @@ export function gatewayImports(context: GatewayContext, grants: GatewayGrants): 
 }
 
 /** Identities by name, each use recorded. One whose use cannot be recorded is not found. */
-export function recordedIdentities(identities: ReadonlyMap<string, KeyPair>, recorder: Recorder): ReadonlyMap<string, KeyPair> {
-  return new RecordedIdentities(identities, recorder);
+export function recordedIdentities(
+  identities: ReadonlyMap<string, KeyPair>,
+  ledger: GatewayContext["ledger"],
+  recorder: Recorder,
+): ReadonlyMap<string, KeyPair> {
+  return new RecordedIdentities(identities, recorder, new RateLimit({ ledger, recorder }, "identities", OPENED_A_SECOND));
 }
 
 class RecordedIdentities extends Map<string, KeyPair> {
   readonly #recorder: Recorder;
+  readonly #rate: RateLimit;
 
-  constructor(identities: ReadonlyMap<string, KeyPair>, recorder: Recorder) {
+  constructor(identities: ReadonlyMap<string, KeyPair>, recorder: Recorder, rate: RateLimit) {
     super(identities);
     this.#recorder = recorder;
+    this.#rate = rate;
   }
 
   override get(name: string): KeyPair | undefined {
+    if (!this.#rate.take()) return undefined;
     const identity = super.get(name);
     const recorded = this.#recorder.host(identity === undefined ? "identity-refused" : "identity", { identity: name });
     return recorded ? identity : undefined;
@@ -133,3 +153,6 @@ function recordCertificate(recorder: Recorder, event: AuthorityEvent): void {
         });
   if (!recorded) throw new Error("the certificate cannot be recorded");
 }
+
+/** A proxy opens one where it begins, and one with a connection to a server that wants to see it. */
+const OPENED_A_SECOND = 5000;

@@ -22,6 +22,11 @@ export class Recorder {
     this.life = new LifeCounts(life);
   }
 
+  /** Whether what cannot be recorded is refused. */
+  get isStrict(): boolean {
+    return this.#log?.isStrict === true;
+  }
+
   /** Whether anything is kept at all. */
   get keepsRecords(): boolean {
     return this.#log !== undefined;
