@@ -2,25 +2,12 @@ import { createPublicKey, generateKeyPairSync, randomBytes, sign, verify as veri
 import { describe, expect, test } from "vitest";
 import { verifyStrictly } from "../../../host/tokens/verify.ts";
 import { PrivateKey, verify } from "../../../src/tokens/ed25519.ts";
-import {
-  add,
-  addend,
-  BASE,
-  bytesOf,
-  decodePoint,
-  double,
-  encodePoint,
-  NEUTRAL,
-  numberOf,
-  type Point,
-} from "../../../src/tokens/edwards-point.ts";
+import { add, addend, BASE, bytesOf, decodePoint, encodePoint, numberOf } from "../../../src/tokens/edwards-point.ts";
 import { assertPublicKey } from "../../../src/tokens/index.ts";
 import { sha256, sha512 } from "../../../src/tokens/sha2.ts";
 import { createHash } from "node:crypto";
+import { ORDER, PRIME, smallOrder, times, torsion } from "./small-order.ts";
 import { codeOf } from "./tokens.ts";
-
-const PRIME = 2n ** 255n - 19n;
-const ORDER = 2n ** 252n + 27742317777372353535851937790883648493n;
 
 const hex = (text: string) => new Uint8Array(Buffer.from(text, "hex"));
 
@@ -39,25 +26,6 @@ function nodeSays(message: Uint8Array, signature: Uint8Array, publicKey: Uint8Ar
   return verifyInNode(null, message, key, signature);
 }
 
-function times(point: Point, scalar: bigint): Point {
-  let sum = NEUTRAL;
-  for (const bit of scalar.toString(2)) {
-    sum = double(sum);
-    if (bit === "1") sum = add(sum, addend(point));
-  }
-  return sum;
-}
-
-/** A point of order 8: what is left of a point outside the base point's group when that group's part is taken away. */
-const torsion = (() => {
-  for (let y = 2n; ; y++) {
-    const point = decodePoint(bytesOf(y));
-    if (point === undefined) continue;
-    const left = times(point, ORDER);
-    if (numberOf(encodePoint(times(left, 4n))) !== 1n) return left;
-  }
-})();
-const smallOrder = Array.from({ length: 8 }, (_, index) => encodePoint(times(torsion, BigInt(index))));
 /** The same points and others in encodings that no writer makes: y is p more, or x is 0 and has a sign. */
 const notCanonical = [
   ...Array.from({ length: 19 }, (_, y) => [bytesOf(PRIME + BigInt(y)), bytesOf((PRIME + BigInt(y)) | (1n << 255n))]).flat(),
