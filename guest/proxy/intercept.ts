@@ -2,7 +2,7 @@ import type { ClientHello } from "sallyport:tls/connection@0.1.0";
 import { dropInOrder } from "../../src/bindings/drop.ts";
 import { optional } from "../../src/bindings/option.ts";
 import { type ClientHelloRequest, type ConnectionDecision, hostText } from "../../src/policy/index.ts";
-import { Scope } from "../../src/reactor/index.ts";
+import { Scope, TimedOut, timeout } from "../../src/reactor/index.ts";
 import { acceptTls, type Answer, RefusePeer, type TlsConnection } from "../../src/tls/index.ts";
 import { latin1 } from "../../src/wire/utf8.ts";
 import { answer, linger } from "./answers.ts";
@@ -227,9 +227,14 @@ class Interception {
     destination: Destination,
     common: readonly string[],
   ): Promise<string | undefined> {
-    const result = await upstream;
-    if (result.tag === "err") return common.includes("http/1.1") ? "http/1.1" : common[0];
-    this.visit.service.upstreams.learn(destination, result.val.alpn);
+    const { service } = this.visit;
+    // The client's own handshake is timed too: half of it is left for what comes after this.
+    const patience = seconds(service.live.policy.settings.timeouts.handshake) / 2n;
+    const result = await timeout(patience, () => upstream, this.scope).catch((error: unknown) => {
+      if (!(error instanceof TimedOut)) throw error;
+    });
+    if (result?.tag !== "ok") return common.includes("http/1.1") ? "http/1.1" : common[0];
+    service.upstreams.learn(destination, result.val.alpn);
     // Without ALPN it is HTTP/1.1, if anything that we know.
     return result.val.alpn ?? (common.includes("http/1.1") ? "http/1.1" : undefined);
   }

@@ -110,6 +110,8 @@ export class Upstreams {
       const alpn = optional(tls.info.alpnId);
       return { tag: "ok", val: new Connected(tls, address, alpn === undefined ? undefined : latin1(alpn)) };
     } catch (error) {
+      // It may have failed for the protocol: the next client's is asked for anew.
+      this.forget(destination);
       return { tag: "err", val: failureOf(error, address) };
     }
   }

@@ -145,19 +145,27 @@ export class Transfer implements HostMover {
 
   #copy(): void {
     const { limit = Infinity } = this.#options;
-    let moved = 0;
+    const before = this.#transferred;
     for (;;) {
-      const room = Math.min(this.sink.capacity(), limit - this.#transferred);
+      const capacity = this.sink.capacity();
+      if (this.sink.absorb !== undefined) this.source.hold?.(capacity === 0);
+      const room = Math.min(capacity, limit - this.#transferred);
       if (room <= 0) break;
+      if (this.source.lend?.(room, this.#absorb) === true) continue;
       const chunk = this.source.readChunk(room);
       if (chunk.length === 0) break;
       this.#transferred += chunk.length;
-      moved += chunk.length;
       this.sink.write(chunk);
       if (this.#handedOver) return;
     }
-    if (moved > 0) this.#activity.lastMoved = performance.now();
+    if (this.#transferred > before) this.#activity.lastMoved = performance.now();
   }
+
+  readonly #absorb = (bytes: Uint8Array): boolean => {
+    if (this.sink.absorb?.(bytes) !== true) return false;
+    this.#transferred += bytes.length;
+    return true;
+  };
 
   #sourceEnded({ ending, mayBeCut }: SourceState & { tag: "ended" }): void {
     const { atEnd } = this.#options;
@@ -188,6 +196,7 @@ export class Transfer implements HostMover {
     if (this.#outcome !== undefined) return;
     this.#outcome = outcome;
     for (const stop of this.#stopListening) stop();
+    this.source.hold?.(false);
     clearTimeout(this.#idle);
     this.changed.notify();
   }
@@ -198,8 +207,9 @@ export class Transfer implements HostMover {
     if (idleTimeout === undefined || this.#outcome !== undefined) return;
     const left = this.#activity.lastMoved + idleTimeout - performance.now();
     if (left <= 0) {
-      if (this.#options.atEnd !== "leave") this.sink.abort();
+      // In this order: an aborted sink is a failure of its own, and would be told in place of the reason.
       this.cancel({ tag: "timeout" });
+      if (this.#options.atEnd !== "leave") this.sink.abort();
       return;
     }
     this.#idle = setTimeout(() => this.#watchIdle(), Math.min(left, MAX_TIMER));
