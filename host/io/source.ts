@@ -90,6 +90,13 @@ export interface Source {
   read(max: number, scratch?: Uint8Array): Uint8Array;
   /** The next chunk as the producer made it, cut to `max`; never copies. */
   readChunk(max: number): Uint8Array;
+  /**
+   * If the next bytes are at most `max` and in memory that is about to be used again: give them to `use`, which must not keep
+   * them. They are taken if it returns true. Where absent, there are never such bytes.
+   */
+  lend?(max: number, use: (bytes: Uint8Array) => boolean): boolean;
+  /** Whether the producer shall wait, since its bytes cannot be handed on now. Only a source that lends has an advantage of it. */
+  hold?(held: boolean): void;
   /** The reader is gone: bytes that arrive from now on may be thrown away. */
   close(): void;
 }
@@ -108,6 +115,8 @@ export interface Sink {
   state(): SinkState;
   /** Takes all of `bytes`, at most `capacity()` of them, and owns them from here on. */
   write(bytes: Uint8Array): void;
+  /** As `write`, but is done with them when it returns true. At false it took none. Where absent, it would never take any. */
+  absorb?(bytes: Uint8Array): boolean;
   /** After what was written: end gracefully (FIN, close_notify). */
   end(): void;
   /** After what was written: end so that the peer cannot take it for a graceful end. Where absent, there is no difference. */

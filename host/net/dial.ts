@@ -1,6 +1,7 @@
-import { type BoundSocket, Socket } from "node:net";
+import type { BoundSocket } from "node:net";
 import type { IpAddress } from "../../src/wire/ip-address.ts";
 import { Signal } from "../io/signal.ts";
+import { DialledSocket } from "./dialled-socket.ts";
 import { NetworkError, networkErrorCode } from "./network-error.ts";
 
 /** Where to connect. It must have been permitted before. */
@@ -13,17 +14,17 @@ export interface DialTarget {
   from?: BoundSocket;
 }
 
-export type DialState = { tag: "pending" } | { tag: "connected"; socket: Socket } | { tag: "failed"; error: NetworkError };
+export type DialState = { tag: "pending" } | { tag: "connected"; socket: DialledSocket } | { tag: "failed"; error: NetworkError };
 
 /** One connection attempt to one address. */
 export class Dial {
   /** Notified when it is over. */
   readonly changed = new Signal();
-  readonly #socket: Socket;
+  readonly #socket: DialledSocket;
   #state: DialState = { tag: "pending" };
 
   constructor(target: DialTarget) {
-    this.#socket = new Socket({ allowHalfOpen: true, ...(target.from === undefined ? {} : { handle: target.from }) });
+    this.#socket = new DialledSocket(target.from);
     this.#socket.once("connect", this.#onConnect).once("error", this.#onError);
     const zone = target.scopeId === undefined || target.scopeId === 0 ? "" : `%${target.scopeId}`;
     this.#socket.connect({ host: target.address.text + zone, port: target.port });
@@ -34,7 +35,7 @@ export class Dial {
   }
 
   /** The socket, connected or not, for whoever has to close it. */
-  get socket(): Socket {
+  get socket(): DialledSocket {
     return this.#socket;
   }
 

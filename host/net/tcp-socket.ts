@@ -2,6 +2,7 @@ import type { Socket } from "node:net";
 import { ByteQueue } from "../io/byte-queue.ts";
 import { Signal } from "../io/signal.ts";
 import type { Sink, SinkState, Source, SourceState } from "../io/source.ts";
+import { DialledSocket, type ReadMemory } from "./dialled-socket.ts";
 import { type NetworkErrorCode, describeNetworkError, networkErrorCode } from "./network-error.ts";
 
 /** Bytes that each direction of a connection may hold in the host. */
@@ -29,17 +30,24 @@ export class TcpConnection {
 
   constructor(socket: Socket) {
     this.#socket = socket;
-    this.source = new TcpSource(this, socket);
+    const memory = socket instanceof DialledSocket ? socket.memory : undefined;
+    this.source = new TcpSource(this, socket, memory);
     this.sink = new TcpSink(this, socket);
     // Half the latency of small writes: Node leaves Nagle's algorithm on.
     socket.setNoDelay(true);
-    socket.on("data", this.#onData).on("end", this.#onEnd).on("error", this.#onError).on("close", this.#onClose);
+    if (memory === undefined) socket.on("data", this.#onData);
+    else memory.onBytes = (bytes) => this.source.arrive(bytes);
+    socket.on("end", this.#onEnd).on("error", this.#onError).on("close", this.#onClose);
     if (socket.destroyed) this.#onClose();
     else socket.resume();
   }
 
-  /** Whether taking the socket out loses nothing: no end or error was seen yet, and no byte is still to be written. */
+  /**
+   * Whether the socket can be taken out, and nothing is lost by it: nobody else says where it is read into, no end or error
+   * was seen yet, and no byte is still to be written.
+   */
   get canDetach(): boolean {
+    if (this.#socket instanceof DialledSocket) return false;
     const whole = this.source.state().tag === "open" && this.sink.state().tag === "open" && !this.source.closed;
     return !this.#detached && whole && !this.#socket.destroyed && this.#socket.writableLength === 0;
   }
@@ -103,15 +111,20 @@ export class TcpSource implements Source {
   readonly changed = new Signal();
   readonly connection: TcpConnection;
   readonly #socket: Socket;
+  readonly #memory: ReadMemory | undefined;
   readonly #queue = new ByteQueue();
   #chunks = 0;
+  /** What came just now, after all that is queued, in memory that is about to be used again. */
+  #lent: Uint8Array | undefined;
   #state: SourceState = { tag: "open" };
   #closed = false;
-  #paused = false;
+  #full = false;
+  #held = false;
 
-  constructor(connection: TcpConnection, socket: Socket) {
+  constructor(connection: TcpConnection, socket: Socket, memory: ReadMemory | undefined) {
     this.connection = connection;
     this.#socket = socket;
+    this.#memory = memory;
   }
 
   /** Whether its reader is gone. */
@@ -120,18 +133,35 @@ export class TcpSource implements Source {
   }
 
   available(): number {
-    return this.#queue.length;
+    return this.#queue.length + (this.#lent?.length ?? 0);
   }
 
   state(): SourceState {
     return this.#state;
   }
 
+  lend(max: number, use: (bytes: Uint8Array) => boolean): boolean {
+    const lent = this.#lent;
+    if (lent === undefined || lent.length > max || this.#queue.length > 0) return false;
+    this.#lent = undefined;
+    if (use(lent)) return true;
+    this.#lent = lent;
+    return false;
+  }
+
+  hold(held: boolean): void {
+    if (held === this.#held) return;
+    this.#held = held;
+    this.#flow();
+  }
+
   read(max: number, scratch?: Uint8Array): Uint8Array {
+    this.#keepLent();
     return this.#taken(this.#queue.take(max, scratch));
   }
 
   readChunk(max: number): Uint8Array {
+    this.#keepLent();
     return this.#taken(this.#queue.shift(max));
   }
 
@@ -139,34 +169,35 @@ export class TcpSource implements Source {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#queue.clear();
-    this.#resume();
+    this.#forget();
     this.changed.notify();
     this.connection.lingerIfUnused();
   }
 
   /** For shutdown(receive): the guest sees the end at once, bytes that were not read are gone. */
   shutdown(): void {
-    this.#queue.clear();
     this.settle({ tag: "ended", ending: "unauthenticated" });
-    this.#resume();
+    this.#forget();
   }
 
   /** @internal for TcpConnection */
   push(chunk: Uint8Array): void {
     if (this.#closed || this.#state.tag !== "open") return;
-    this.#queue.push(new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.length));
-    this.#chunks++;
-    // A peer that sends single bytes costs more in chunks than in bytes.
-    if (this.#queue.length >= TCP_BUFFER || this.#chunks >= MAX_CHUNKS) {
-      this.#paused = true;
-      this.#socket.pause();
-    }
+    this.#enqueue(new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.length));
     this.changed.notify();
+  }
+
+  /** @internal for TcpConnection: as `push`, of bytes that are valid until this returns */
+  arrive(bytes: Uint8Array): void {
+    if (this.#closed || this.#state.tag !== "open") return;
+    this.#lent = bytes;
+    this.changed.notify();
+    this.#keepLent();
   }
 
   /** @internal for TcpConnection */
   drain(): Uint8Array {
+    this.#keepLent();
     return this.#queue.take(this.#queue.length);
   }
 
@@ -179,13 +210,42 @@ export class TcpSource implements Source {
 
   #taken(bytes: Uint8Array): Uint8Array {
     if (this.#queue.length === 0) this.#chunks = 0;
-    if (this.#paused && (this.#chunks === 0 || (this.#chunks < MAX_CHUNKS && this.#queue.length <= TCP_BUFFER / 2))) this.#resume();
+    if (this.#full && (this.#chunks === 0 || (this.#chunks < MAX_CHUNKS && this.#queue.length <= TCP_BUFFER / 2))) {
+      this.#full = false;
+      this.#flow();
+    }
     return bytes;
   }
 
-  #resume(): void {
-    this.#paused = false;
-    if (!this.#socket.destroyed) this.#socket.resume();
+  #keepLent(): void {
+    const lent = this.#lent;
+    if (lent === undefined) return;
+    this.#lent = undefined;
+    this.#enqueue(this.#memory!.keep(lent));
+  }
+
+  #enqueue(bytes: Uint8Array): void {
+    this.#queue.push(bytes);
+    this.#chunks++;
+    // A peer that sends single bytes costs more in chunks than in bytes.
+    if (this.#queue.length < TCP_BUFFER && this.#chunks < MAX_CHUNKS) return;
+    this.#full = true;
+    this.#flow();
+  }
+
+  /** Nobody reads what has come. */
+  #forget(): void {
+    this.#queue.clear();
+    this.#lent = undefined;
+    this.#full = false;
+    this.#flow();
+  }
+
+  #flow(): void {
+    if (this.#socket.destroyed) return;
+    const isWanted = this.#closed || this.#state.tag !== "open" || !(this.#full || this.#held);
+    if (isWanted) this.#socket.resume();
+    else this.#socket.pause();
   }
 }
 

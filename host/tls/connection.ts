@@ -80,6 +80,8 @@ export class TlsConnection {
   readonly #movers = new Movers(() => this.#network);
   readonly #network = new NetworkSide(this, {
     arrived: () => this.#pump(),
+    isTaking: () => this.#phase.tag !== "established" || this.#transport?.isFlowing !== false,
+    use: (bytes) => this.#use(bytes),
     broke: () => this.#fail({ tag: "transport" }, "the transport failed", undefined),
     taken: () => this.#outboundTaken(),
   });
@@ -421,7 +423,7 @@ export class TlsConnection {
     const transport =
       this.#attachment === undefined
         ? new JsTransport(
-            { wrote: (bytes) => this.#wrote(bytes), flowing: () => this.#pump(), ended: () => this.#outboundEnded() },
+            { wrote: (bytes) => this.#wrote(bytes), flowing: () => this.#flowing(), ended: () => this.#outboundEnded() },
             () => this.#network.hasRoom,
           )
         : undefined;
@@ -628,6 +630,26 @@ export class TlsConnection {
   #noticeEnd(): void {
     this.#noticesEnd = false;
     if (this.#network.inbound.length === 0) this.#networkIsOver();
+  }
+
+  /** The TLS library reads again. */
+  #flowing(): void {
+    this.#pump();
+    if (this.#phase.tag === "established" && this.#transport?.isFlowing === true) this.#network.madeRoom();
+  }
+
+  /** As the pump does with a connection that is established and waits for nothing, without the queue. */
+  #use(bytes: Uint8Array): boolean {
+    const transport = this.#transport;
+    if (this.#pumping || this.#phase.tag !== "established" || transport?.isFlowing !== true || transport.isBlocked) return false;
+    this.#pumping = true;
+    try {
+      transport.deliver(bytes);
+    } finally {
+      this.#pumping = false;
+    }
+    this.#pump();
+    return true;
   }
 
   /** Hand the next chunk on. @returns false if nothing takes it now */

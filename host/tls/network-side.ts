@@ -11,6 +11,10 @@ const OUTBOUND_MARK = 256 * 1024;
 export interface NetworkEvents {
   /** Bytes came, or the end did. */
   arrived(): void;
+  /** Whether bytes that come now could be used soon. */
+  isTaking(): boolean;
+  /** Use these bytes now and keep none of them. @returns false if that cannot be; nothing was used then */
+  use(bytes: Uint8Array): boolean;
   /** The network broke. */
   broke(): void;
   /** Bytes were taken towards the network. */
@@ -58,13 +62,14 @@ export class NetworkSide {
     this.output = {
       owner,
       changed: this.#outputChanged,
-      capacity: () => (isOver() ? 0 : Math.max(0, INBOUND_WINDOW - this.inbound.length)),
+      capacity: () => (isOver() || !events.isTaking() ? 0 : Math.max(0, INBOUND_WINDOW - this.inbound.length)),
       pending: () => 0,
       state: () => (isOver() ? { tag: "closed" } : { tag: "open" }),
       write: (bytes) => {
         this.inbound.push(bytes);
         events.arrived();
       },
+      absorb: (bytes) => !isOver() && this.inbound.length === 0 && events.use(bytes),
       end: () => {
         if (this.#ended) return;
         this.#ended = true;
