@@ -2,7 +2,7 @@ import { Conversation, type Edits, type HttpError, type Request, type Stop } fro
 import type { InputStream } from "wasi:io/streams@0.2.12";
 import { dropInOrder } from "../../src/bindings/drop.ts";
 import { attempt } from "../../src/bindings/errors.ts";
-import { numberOfU64, u64 } from "../../src/bindings/integers.ts";
+import { numberOfU64, u32, u64 } from "../../src/bindings/integers.ts";
 import type { Nanoseconds, Scope } from "../../src/reactor/index.ts";
 import { Reader, Writer } from "../../src/streams/index.ts";
 import type { MessageStreams } from "./message-streams.ts";
@@ -11,6 +11,8 @@ import { Turns, type Watch } from "./turns.ts";
 /** How to hold it. */
 export interface ConverseOptions {
   readonly idle: Nanoseconds;
+  /** Bytes of a head. */
+  readonly headLimit: number;
   /** Whether FIN ends a response: the server's side has no TLS. */
   readonly allowUnauthenticatedEnd: boolean;
   readonly scope: Scope;
@@ -31,7 +33,11 @@ export interface ConverseOptions {
 export async function converse(client: MessageStreams, server: MessageStreams, options: ConverseOptions): Promise<Stop> {
   const streams = [released(client.reader), client.writer.release(), released(server.reader), server.writer.release()] as const;
   const started = attempt<Conversation, HttpError>(() =>
-    Conversation.start(...streams, { idleTimeout: u64(options.idle), allowUnauthenticatedEnd: options.allowUnauthenticatedEnd }),
+    Conversation.start(...streams, {
+      idleTimeout: u64(options.idle),
+      headLimit: u32(Math.min(options.headLimit, MOST_HEAD)),
+      allowUnauthenticatedEnd: options.allowUnauthenticatedEnd,
+    }),
   );
   if (started.tag === "err") throw new Error(`requests could not be followed: ${started.val}`);
   const conversation = started.val;
@@ -113,3 +119,5 @@ function released(reader: Reader): InputStream {
 
 const NOT_PLAIN: Stop = { tag: "not-plain" };
 const turns = new Turns();
+/** What the host reads at most. */
+const MOST_HEAD = 16 * 1024;

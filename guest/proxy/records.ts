@@ -70,6 +70,11 @@ export function becauseOf(decision: ConnectionDecision): Because {
   return decision.because;
 }
 
+/** The path of a request as records have it: a query may hold anything. */
+export function pathOf({ path }: { readonly path: string }): string {
+  return path.split("?", 1)[0]!;
+}
+
 /** What was negotiated on one side. */
 export function tlsSide({ protocolVersion, cipherSuite, alpnId }: ConnectionInfo): TlsSide {
   const alpn = optional(alpnId);

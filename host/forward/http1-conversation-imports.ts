@@ -11,6 +11,8 @@ import { HeadEdits } from "./http1-request.ts";
 export interface WitConversationOptions {
   /** Nanoseconds. */
   idleTimeout?: bigint;
+  /** Bytes. */
+  headLimit: number;
   allowUnauthenticatedEnd: boolean;
 }
 
@@ -66,9 +68,11 @@ export function conversationImports(ledger: Ledger): ConversationImports {
         }
         const client = { source: clientInput.consume()!, sink: clientOutput.consume()! };
         const server = { source: serverInput.consume()!, sink: serverOutput.consume()! };
-        const { idleTimeout, allowUnauthenticatedEnd } = options;
+        const { idleTimeout, headLimit, allowUnauthenticatedEnd } = options;
         const conversation = new Conversation(client, server, {
           idleTimeout: idleTimeout === undefined ? undefined : Number(idleTimeout / 1_000_000n),
+          // Past 2^31 a guest's number is negative here.
+          headLimit: headLimit >>> 0,
           allowUnauthenticatedEnd,
         });
         conversation.start();

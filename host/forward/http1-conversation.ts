@@ -14,6 +14,8 @@ export interface Side {
 export interface ConversationOptions {
   /** Between two requests, and within a message, without a byte. */
   readonly idleTimeout: number | undefined;
+  /** Bytes of a head; no more than `MAX_PLAIN_HEAD` count. */
+  readonly headLimit: number;
   readonly allowUnauthenticatedEnd: boolean;
 }
 
@@ -45,6 +47,7 @@ export class Conversation {
   readonly #carriers: readonly HostMover[];
   readonly #moving: MoveOptions;
   readonly #idleTimeout: number | undefined;
+  readonly #headLimit: number;
   #phase: Phase = { tag: "waiting" };
   #finishing = false;
   #fromClient = 0;
@@ -53,7 +56,7 @@ export class Conversation {
   #idle: NodeJS.Timeout | undefined;
   #stopListening: () => void = () => {};
 
-  constructor(client: Side, server: Side, { idleTimeout, allowUnauthenticatedEnd }: ConversationOptions) {
+  constructor(client: Side, server: Side, { idleTimeout, headLimit, allowUnauthenticatedEnd }: ConversationOptions) {
     this.#client = { source: unreadable(client.source), sink: client.sink };
     this.#server = { source: unreadable(server.source), sink: server.sink };
     // Each stream is somebody's who has to know that it is moved here, between two messages as well.
@@ -64,6 +67,7 @@ export class Conversation {
     }
     this.#moving = { unread: EMPTY, idleTimeout, allowUnauthenticatedEnd };
     this.#idleTimeout = idleTimeout;
+    this.#headLimit = Math.min(headLimit, MAX_PLAIN_HEAD);
   }
 
   /** Begin; a request may be there before this returns. */
@@ -175,7 +179,7 @@ export class Conversation {
     const chunk = source.readChunk(MAX_PLAIN_HEAD);
     const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length);
     const end = bytes.indexOf("\r\n\r\n");
-    const request = end < 0 ? undefined : readPlainRequest(bytes.toString("latin1", 0, end + 2));
+    const request = end < 0 || end + 4 > this.#headLimit ? undefined : readPlainRequest(bytes.toString("latin1", 0, end + 2));
     if (request === undefined) {
       this.#putBack(chunk);
       this.#stop({ tag: "not-plain" });

@@ -1,0 +1,130 @@
+import type { Event } from "sallyport:gateway/audit@0.1.0";
+import { Edits as HostEdits, type HttpError, type Request } from "sallyport:gateway/http@0.1.0";
+import { dropInOrder } from "../../src/bindings/drop.ts";
+import { attempt } from "../../src/bindings/errors.ts";
+import { wellFormed } from "../../src/bindings/text.ts";
+import type { Edits, HttpRequest, RequestDecision } from "../../src/policy/index.ts";
+import { decided, pathOf, put, recordOf } from "./records.ts";
+import { targetText, type Visit } from "./service.ts";
+
+/** A decision on a request that was not served yet. */
+export interface Unserved {
+  readonly decision: RequestDecision;
+  readonly isRecorded: boolean;
+}
+
+/**
+ * The decisions on the plain requests of one connection to one server. A client asks for the same few things again and again:
+ * what was decided on them holds for as long as the policy does, and so does the record of it.
+ */
+export class PlainDecisions implements Disposable {
+  private readonly visit: Visit;
+  private readonly question: (request: Request) => HttpRequest;
+  private readonly known = new Map<string, Known>();
+  private readonly edits = new Map<Edits, HostEdits>();
+  private basis: object | undefined;
+  private current: Pick<Known, "question" | "decision"> | undefined;
+  private unserved: (Unserved & { readonly question: HttpRequest }) | undefined;
+
+  constructor(visit: Visit, question: (request: Request) => HttpRequest) {
+    this.visit = visit;
+    this.question = question;
+  }
+
+  /** The request that was decided on last. */
+  get last(): { readonly method: string; readonly path: string; readonly persistent: true } {
+    const { method, path } = this.current!.question;
+    return { method, path, persistent: true };
+  }
+
+  /**
+   * Decide, and record it if the request may go on as it is.
+   *
+   * @returns what is changed in it; `undefined` if there is more to do than that
+   * @throws {NotRecorded}
+   */
+  decide(request: Request): HostEdits | undefined | Promise<HostEdits | undefined> {
+    const { client, service } = this.visit;
+    const basis = service.decider.basis();
+    if (basis === undefined || basis !== this.basis) this.forget(basis);
+    const key = `${request.method} ${request.host} ${request.target}`;
+    const known = this.known.get(key);
+    if (known !== undefined) return this.allow(known);
+    const question = this.question(request);
+    const decision = service.decider.decideRequest(question, client.id);
+    return decision instanceof Promise ? decision.then((late) => this.take(key, question, late)) : this.take(key, question, decision);
+  }
+
+  /** The last request did not go on after all, and comes again. */
+  notAnswered(): void {
+    this.unserved = { ...this.current!, isRecorded: true };
+  }
+
+  /** What was decided on the last request if that is what is asked now: it was not served, and has been read again. */
+  takeUnserved(question: HttpRequest): Unserved | undefined {
+    const { unserved } = this;
+    this.unserved = undefined;
+    return unserved !== undefined && isSame(unserved.question, question) ? unserved : undefined;
+  }
+
+  [Symbol.dispose](): void {
+    this.forget(undefined);
+  }
+
+  private take(key: string, question: HttpRequest, decision: RequestDecision): HostEdits | undefined {
+    const { client } = this.visit;
+    const edits = decision.tag === "allow" && decision.edits.secrets.length === 0 ? this.editsOf(decision.edits) : undefined;
+    if (edits === undefined) {
+      this.unserved = { question, decision, isRecorded: false };
+      return undefined;
+    }
+    const event = recordOf("request", client.id, {
+      ...decided(decision, decision.because),
+      method: question.method,
+      path: pathOf(question),
+      target: targetText(question),
+    });
+    const known = { question, decision, edits, event };
+    if (this.known.size >= MOST_KNOWN) this.known.clear();
+    if (this.basis !== undefined) this.known.set(key, known);
+    return this.allow(known);
+  }
+
+  private allow(known: Known): HostEdits {
+    this.current = known;
+    this.visit.service.summary.requests++;
+    put(known.event);
+    return known.edits;
+  }
+
+  private editsOf(edits: Edits): HostEdits | undefined {
+    const made = this.edits.get(edits);
+    if (made !== undefined) return made;
+    const set = edits.set.map(([name, value]): [string, string] => [wellFormed(name), wellFormed(value)]);
+    const result = attempt<HostEdits, HttpError>(() => HostEdits.make(edits.remove.map(wellFormed), set));
+    if (result.tag === "err") return undefined;
+    this.edits.set(edits, result.val);
+    return result.val;
+  }
+
+  private forget(basis: object | undefined): void {
+    this.basis = basis;
+    this.known.clear();
+    const made = Array.from(this.edits.values());
+    this.edits.clear();
+    dropInOrder(...made);
+  }
+}
+
+interface Known {
+  readonly question: HttpRequest;
+  readonly decision: RequestDecision;
+  readonly edits: HostEdits;
+  readonly event: Event;
+}
+
+function isSame(a: HttpRequest, b: HttpRequest): boolean {
+  return a.method === b.method && a.path === b.path && a.authority === b.authority && a.upgrade === b.upgrade;
+}
+
+const MOST_KNOWN = 64;
