@@ -76,7 +76,7 @@ class Policy {
 
   settings(): Settings {
     const { settings, permitted } = this.loaded;
-    const { limits, timeouts, audit } = settings;
+    const { limits, rates, timeouts, audit } = settings;
     return {
       permittedNames: [...permitted.names],
       permittedNetworks: permitted.networks.map(({ text }) => text),
@@ -85,9 +85,17 @@ class Policy {
       anchors: Array.from(settings.anchors, ([name, path]) => [name, path]),
       secrets: [...settings.secrets],
       identities: [...settings.identities],
+      secretVariables: settings.secretVariables.map(({ secret, variable }) => [secret, variable]),
       connections: u32(limits.connections),
       headBytes: u32(limits.headBytes),
       leafCache: u32(limits.leafCache),
+      rates: {
+        auditRecords: u32(rates.auditRecords),
+        auditRecordsPerConnection: u32(rates.auditRecordsPerConnection),
+        dials: u32(rates.dials),
+        certificates: u32(rates.certificates),
+        certificateNames: u32(rates.certificateNames),
+      },
       headTimeout: u32(timeouts.head),
       handshakeTimeout: u32(timeouts.handshake),
       connectTimeout: u32(timeouts.connect),

@@ -41,9 +41,6 @@ export function forwardedHead(head: RequestHead, framing: Framing, edits: Edits,
   return requestHead({ method: head.method, target: head.path, fields });
 }
 
-/** The empty line at the end of a head, in front of which fields may be added. */
-export const HEAD_END = Uint8Array.of(0x0d, 0x0a);
-
 /** In absolute form the target says it, whatever Host says (RFC 9112, section 3.2.2); the parser has compared them. */
 function hostOf(head: RequestHead, host: string): string {
   return head.form === "absolute" ? host : (head.fields.get("host") ?? host);

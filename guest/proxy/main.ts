@@ -8,7 +8,7 @@ import { reportTo } from "../../src/cli/report.ts";
 import { formatSocketAddress } from "../../src/net/socket-address.ts";
 import { listenTcp } from "../../src/net/listen.ts";
 import type { TcpConnection } from "../../src/net/tcp-connection.ts";
-import { runMain, spawn } from "../../src/reactor/index.ts";
+import { runMain, Scope, spawn } from "../../src/reactor/index.ts";
 import { Writer } from "../../src/streams/index.ts";
 import { printable } from "../../src/wire/printable.ts";
 import { AccessKeys } from "./access-keys.ts";
@@ -18,11 +18,13 @@ import { policyDecider } from "./decider.ts";
 import { foreignDecider } from "./foreign-decider.ts";
 import { serveDirectClient } from "./direct-client.ts";
 import { LeafCertificates, NotIssued } from "./leaf-certificates.ts";
+import { endExpired } from "./token-expiry.ts";
 import { takeClients } from "./listeners.ts";
 import { LivePolicy } from "./live-policy.ts";
 import { OptionError, parseOptions, type ProxyOptions, USAGE } from "./options.ts";
 import { CapabilityDoor, type Door, openDoor, TokenDoor } from "./proxy-auth.ts";
 import { serveProxyClient } from "./proxy-client.ts";
+import { secretsByPlaceholder } from "./secrets.ts";
 import type { Service, Visit } from "./service.ts";
 import { openTlsEntrance, serveTlsClient } from "./tls-entrance.ts";
 import { Upstreams } from "./upstreams.ts";
@@ -66,7 +68,12 @@ async function serve(options: ProxyOptions, say: (line: string) => Promise<void>
   const live = new LivePolicy();
   const clients = new Clients();
   const access: Access | undefined =
-    options.tokens === "off" ? undefined : { keys: new AccessKeys(options.audience), endRevoked: options.endRevoked };
+    options.tokens === "off"
+      ? undefined
+      : {
+          keys: new AccessKeys(options.audience, () => live.policy.settings.tokens.requireTlsExporter),
+          endRevoked: options.endRevoked,
+        };
   using control = new Control(live, access, clients, say, complain);
   await control.firstPolicy();
   const service: Service = {
@@ -75,6 +82,7 @@ async function serve(options: ProxyOptions, say: (line: string) => Promise<void>
     certificates: certificatesFor(live),
     upstreams: new Upstreams(live),
     clients,
+    byPlaceholder: secretsByPlaceholder(),
     summary: { tunnelled: 0, intercepted: 0, denied: 0, failed: 0, requests: 0 },
     complain,
   };
@@ -101,8 +109,11 @@ async function serve(options: ProxyOptions, say: (line: string) => Promise<void>
   }
   await say("ready");
   spawn(() => control.follow());
+  const over = new Scope();
+  if (access !== undefined) spawn(() => endExpired(access.keys, clients, live, over));
   await Promise.all(listening);
   await control.drained();
+  over.cancel();
   await say(`summary ${JSON.stringify({ connections: clients.total, ...service.summary })}`);
 }
 

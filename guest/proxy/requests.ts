@@ -3,7 +3,7 @@ import { type Framing, HttpError, type RequestHead } from "../../src/http1/index
 import type { HttpRequest, RequestDecision } from "../../src/policy/index.ts";
 import { StreamClosed, StreamFailure } from "../../src/streams/index.ts";
 import { answer, linger } from "./answers.ts";
-import { forwardedHead, HEAD_END, upgradeOf, webSocketFault } from "./forwarded-head.ts";
+import { forwardedHead, upgradeOf, webSocketFault } from "./forwarded-head.ts";
 import { exchange, type Exchanged, MessageStreams } from "./message-streams.ts";
 import { CHALLENGE, MOST_REFUSALS } from "./credentials.ts";
 import type { Refusal } from "./proxy-auth.ts";
@@ -11,7 +11,7 @@ import { decided, tell, write } from "./records.ts";
 import { tellRefusal } from "./refusals.ts";
 import { relaySides } from "./relay.ts";
 import { type Incoming, nextRequest } from "./request-head.ts";
-import { placeSecrets, SecretRefused } from "./secrets.ts";
+import { SecretRefused, writeHead } from "./secrets.ts";
 import { headBounds, type Target, targetText, type Visit } from "./service.ts";
 import type { UpstreamFailure } from "./upstreams.ts";
 import { seconds } from "./within.ts";
@@ -143,7 +143,9 @@ class RequestLoop implements Disposable {
     const { client, service } = this.visit;
     let bytes: Uint8Array;
     try {
-      bytes = forwardedHead(head, framing, edits, targetText(target).replace(/:(?:80|443)$/, ""), upgrade);
+      // What stands in a field by its placeholder stays in the client's own.
+      const placed = edits.secrets.filter(({ secret }) => !service.byPlaceholder.has(secret));
+      bytes = forwardedHead(head, framing, { ...edits, secrets: placed }, targetText(target).replace(/:(?:80|443)$/, ""), upgrade);
     } catch (error) {
       if (!(error instanceof HttpError)) throw error;
       return await this.refuse(head, 400, error.message, "head-cannot-be-forwarded");
@@ -154,11 +156,7 @@ class RequestLoop implements Disposable {
       if (failure !== undefined) return await this.unreachable(head, framing, failure);
       const { streams, tls } = this.link!;
       try {
-        if (edits.secrets.length > 0) {
-          await streams.writer.write(bytes.subarray(0, -HEAD_END.length), client.scope);
-          await placeSecrets(tls, streams.writer, edits.secrets, client.scope);
-          await streams.writer.write(HEAD_END, client.scope);
-        } else await streams.writer.write(bytes, client.scope);
+        await writeHead({ writer: streams.writer, tls }, bytes, edits.secrets, service.byPlaceholder, client.scope);
       } catch (error) {
         if (error instanceof SecretRefused) return await this.secretRefused(head, framing, target, error);
         if (!(error instanceof StreamClosed || error instanceof StreamFailure)) throw error;
@@ -243,8 +241,8 @@ class RequestLoop implements Disposable {
   private async secretRefused(head: RequestHead, framing: Framing, target: Target, error: SecretRefused): Promise<End | undefined> {
     this.visit.service.summary.denied++;
     this[Symbol.dispose]();
-    this.tellStatus(head, target, 502, error.message);
-    return await this.say(head, framing, 502, error.message);
+    this.tellStatus(head, target, error.status, error.message);
+    return await this.say(head, framing, error.status, error.message);
   }
 
   private async askForToken(head: RequestHead, framing: Framing, refusal: Refusal): Promise<End | undefined> {

@@ -13,6 +13,8 @@ export interface Service {
   readonly upstreams: Upstreams;
   readonly clients: Clients;
   readonly summary: Summary;
+  /** Secrets that clients send by a placeholder. */
+  readonly byPlaceholder: ReadonlySet<string>;
   /** Tell the operator of something that should not happen. */
   readonly complain: (text: string) => void;
 }

@@ -1,6 +1,7 @@
 import { ipAddressOrUndefined } from "../../src/wire/ip-address.ts";
 import type { ServerName } from "../../src/wire/server-name.ts";
 import { GrantError, Grants } from "../net/grants.ts";
+import { isPlaceholder } from "./placeholders.ts";
 import type { SecretSource } from "./secret-source.ts";
 
 /** A form in which a secret may stand. */
@@ -10,7 +11,9 @@ export type SecretForm =
   /** A field of this name with Basic authentication, for this user; for any if none is named. */
   | { basic: string; user?: string }
   /** The secret alone, with exactly this before and behind it. */
-  | { bare: true; prefix?: string; suffix?: string };
+  | { bare: true; prefix?: string; suffix?: string }
+  /** In place of its placeholder, in a field of this name. */
+  | { replaces: string };
 
 /** A secret that an instance may place. */
 export interface SecretGrant {
@@ -21,6 +24,8 @@ export interface SecretGrant {
   servers: readonly string[];
   /** At least one. */
   forms: readonly SecretForm[];
+  /** What clients are given in its place, as `newPlaceholder` makes it; for the form `replaces`. */
+  placeholder?: string;
 }
 
 /** The WIT variant `sallyport:gateway/secrets.form`. */
@@ -47,6 +52,11 @@ export class SecretRules {
     this.#forms = grant.forms;
     for (const form of grant.forms)
       if (!isWritable(sampleOf(form))) throw new GrantError(`secret ${JSON.stringify(name)}: a form is malformed`);
+    const { placeholder } = grant;
+    if (grant.forms.some((form) => "replaces" in form) !== (placeholder !== undefined))
+      throw new GrantError(`secret ${JSON.stringify(name)}: a placeholder and the form that it is replaced in go together`);
+    if (placeholder !== undefined && (!isPlaceholder(placeholder) || grant.fetch === "use"))
+      throw new GrantError(`secret ${JSON.stringify(name)}: not a placeholder, or not for a secret that is fetched at each use`);
   }
 
   /** Whether it may go to this server on this port. */
@@ -54,6 +64,11 @@ export class SecretRules {
     if (server.tag === "dns") return this.#servers.name(server.name, port) === "named";
     const address = ipAddressOrUndefined(server.text);
     return address !== undefined && this.#servers.address(address, port);
+  }
+
+  /** Whether its placeholder may stand in a field of this name, in lower case. */
+  allowsPlaceholder(field: string): boolean {
+    return this.#forms.some((form) => "replaces" in form && form.replaces.toLowerCase() === field);
   }
 
   /** Whether it may stand like this. */
@@ -82,6 +97,7 @@ export function written(form: WitForm, secret: Uint8Array): Uint8Array {
 }
 
 function covers(granted: SecretForm, form: WitForm): boolean {
+  if ("replaces" in granted) return false;
   if ("bare" in granted) return form.tag === "bare" && hasAround(granted, form.val);
   if ("basic" in granted)
     return form.tag === "basic" && sameName(granted.basic, form.val.name) && (granted.user === undefined || granted.user === form.val.user);
@@ -97,6 +113,7 @@ function sameName(a: string, b: string): boolean {
 }
 
 function sampleOf(form: SecretForm): WitForm {
+  if ("replaces" in form) return { tag: "field", val: { name: form.replaces, prefix: "", suffix: "" } };
   if ("basic" in form) return { tag: "basic", val: { name: form.basic, user: form.user ?? "" } };
   const around = { prefix: form.prefix ?? "", suffix: form.suffix ?? "" };
   return "bare" in form ? { tag: "bare", val: around } : { tag: "field", val: { name: form.field, ...around } };

@@ -1,8 +1,9 @@
 import type { X509Certificate } from "node:crypto";
 import type { PublicChain } from "../identity/public-identity.ts";
 import type { AnchorSet } from "../identity/trust-anchors.ts";
-import { connectionOf, type TcpConnection } from "../net/tcp-socket.ts";
-import type { TlsConnection } from "../tls/connection.ts";
+import type { Sink } from "../io/source.ts";
+import { connectionOf, type TcpConnection, TcpSink } from "../net/tcp-socket.ts";
+import { TlsConnection } from "../tls/connection.ts";
 import type { Dialled } from "./dial.ts";
 import type { SecretRules } from "./secret-grants.ts";
 
@@ -23,6 +24,18 @@ export interface TrustedPeer {
   dialled: Dialled;
   /** The verified name. */
   server: string;
+}
+
+/** The TLS connection whose private output this is. */
+export function connectionBehind(sink: Sink): TlsConnection | undefined {
+  const { owner } = sink;
+  return owner instanceof TlsConnection && owner.privateOutput === sink ? owner : undefined;
+}
+
+/** Which dial a sink's bytes go to, with or without TLS. */
+export function dialledBehind(sink: Sink, { dialled }: PeerContext): Dialled | undefined {
+  const carrier = connectionBehind(sink)?.carrier?.sink ?? sink;
+  return carrier instanceof TcpSink ? dialled.get(carrier.connection) : undefined;
 }
 
 /** Judge a connection for a secret. Nothing that the guest says counts: only what the host did and saw itself. */

@@ -3,7 +3,9 @@ import { type Ledger, Resource } from "../io/ledger.ts";
 import { Pollable } from "../io/poll.ts";
 import type { Endpoint } from "../tls/endpoint.ts";
 import { describe } from "./dial.ts";
+import type { OutputStream } from "../io/output-stream.ts";
 import type { Recorder } from "./recorder.ts";
+import { headImports, type HeadPlace } from "./secret-heads.ts";
 import { isWritable, type SecretGrant, SecretRules, type WitForm, written } from "./secret-grants.ts";
 import { judgePeer, type PeerContext, type PeerFault } from "./secret-peer.ts";
 import { SecretFetch } from "./secret-source.ts";
@@ -17,7 +19,8 @@ export type SecretError =
   | "form-not-granted"
   | "invalid-argument"
   | "would-block"
-  | "not-recorded";
+  | "not-recorded"
+  | "misplaced";
 
 /** What the secrets of one instance are made of. */
 export interface SecretContext extends PeerContext {
@@ -36,6 +39,9 @@ export interface SecretResource extends Resource {
 /** The imports `sallyport:gateway/secrets` of one instance. */
 export interface SecretImports {
   Secret: { names(): string[]; open(name: string): SecretResource };
+  placeholders(): string[];
+  /** @throws {WitError<SecretError>} */
+  sendHead(output: OutputStream, head: Uint8Array, places: readonly HeadPlace[]): void;
 }
 
 /** @throws {GrantError} when a grant is not understood */
@@ -55,7 +61,7 @@ export function secretImports(context: SecretContext): SecretImports {
         return started;
       };
       const first = grant.fetch === "use" ? undefined : fetch();
-      return [name, { rules, fetch: () => first ?? fetch() }] as const;
+      return [name, { rules, fetch: () => first ?? fetch(), placeholder: grant.placeholder }] as const;
     }),
   );
 
@@ -118,5 +124,5 @@ export function secretImports(context: SecretContext): SecretImports {
       return undefined;
     }
   }
-  return { Secret };
+  return { Secret, ...headImports(context, entries) };
 }

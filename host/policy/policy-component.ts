@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { loadComponent } from "../component/cache.ts";
 import { compileComponent, instantiate } from "../component/instance.ts";
+import type { Rates } from "../gateway/rate-limit.ts";
 import { createImports } from "../index.ts";
 
 /** The WIT record `fault`. */
@@ -40,9 +41,11 @@ export interface PolicySettings {
   anchors: [name: string, path: string][];
   secrets: string[];
   identities: string[];
+  secretVariables: [secret: string, variable: string][];
   connections: number;
   headBytes: number;
   leafCache: number;
+  rates: Rates;
   headTimeout: number;
   handshakeTimeout: number;
   connectTimeout: number;

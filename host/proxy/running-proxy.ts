@@ -16,6 +16,7 @@ import { accessArguments, type TlsAccess } from "./access.ts";
 import { clientEnvironment } from "./client-environment.ts";
 import { openProxyAuthority, neededLimits, type ProxyAuthority } from "./proxy-authority.ts";
 import { ProxyFiles } from "./proxy-files.ts";
+import { withPlaceholders } from "./placeholder-secrets.ts";
 import type { PolicySource, ReadPolicy } from "./policy-source.ts";
 
 /** How to run a proxy. */
@@ -98,11 +99,15 @@ export class RunningProxy {
     this.#policyText = policy.text;
     this.tlsUrls = at.tls.map((address) => `https://${address}`);
     this.url = at.plain === undefined ? this.tlsUrls[0]! : `http://${at.plain}`;
+    const placeholders = withPlaceholders(start.secrets, policy.settings.secretVariables);
     const credentials = token === undefined || at.plain === undefined ? "" : `sallyport:${token}@`;
     const caFile = authority === undefined ? undefined : files.write("ca.pem", pemOf(authority.roots));
     const bundleFile = authority === undefined ? undefined : files.write("bundle.pem", trustBundle(authority.roots));
-    this.environment = clientEnvironment({ url: this.url.replace("://", `://${credentials}`), caFile, bundleFile });
-    const instance = instanceOptions(start, policy.settings, authority, files, at, token);
+    this.environment = {
+      ...placeholders.environment,
+      ...clientEnvironment({ url: this.url.replace("://", `://${credentials}`), caFile, bundleFile }),
+    };
+    const instance = instanceOptions({ ...start, secrets: placeholders.secrets }, policy.settings, authority, files, at, token);
     this.auditFile = instance.gateway?.audit?.file;
     this.#workers = Array.from({ length: start.workers }, () => new ProxyWorker(start, instance, policy.text));
     this.ended = Promise.race(this.#workers.map(({ result }) => result));
@@ -199,7 +204,7 @@ export class RunningProxy {
     const needed = neededLimits(settings);
     if (needed !== undefined && this.#authority?.authority.bounds.limits.coversAll(needed) !== true)
       throw new NeedsRestartError("it intercepts names that the certification authority of this run is not for: restart the proxy");
-    const fixed = ["allowNetworks", "auditPath", "auditMode", "auditFsync", "leafCache"] as const;
+    const fixed = ["allowNetworks", "secretVariables", "auditPath", "auditMode", "auditFsync", "leafCache", "rates"] as const;
     const changed = fixed.filter((key) => JSON.stringify(settings[key]) !== JSON.stringify(this.#settings[key]));
     if (changed.length > 0)
       throw new NeedsRestartError(`it changes what is settled when the proxy starts (${changed.join(", ")}): restart the proxy`);
@@ -247,6 +252,7 @@ function instanceOptions(
     gateway: {
       dial: { allow: ["*"], allowNetworks: settings.allowNetworks, refuse: listening.filter((at) => !at.startsWith(":")) },
       secrets: start.secrets,
+      rates: settings.rates,
       ...(start.decider === undefined ? {} : { decider: start.decider }),
       ...(authority === undefined ? {} : { authorities: { proxy: authority.authority.forWorker() } }),
       ...auditOf(start, settings),

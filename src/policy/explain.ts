@@ -40,7 +40,7 @@ export function explain(policy: Policy, question: Question): Explanation {
     ...(host.tag === "invalid" ? [`  ${describeFault(host.fault)}`] : []),
     ...steps.map(({ rule, what }) => `  ${rule} ${what}`),
     ...(connection.tag === "intercept" || connection.tag === "front" ? routeLines(policy, connection) : []),
-    ...(request === undefined ? [] : requestLines(question, request)),
+    ...(request === undefined ? [] : requestLines(policy, question, request)),
   ];
   return { steps, connection, request, text: lines.join("\n") };
 }
@@ -71,7 +71,7 @@ function routeLines(policy: Policy, decision: Extract<ConnectionDecision, { tag:
   ];
 }
 
-function requestLines(question: Question, decision: RequestDecision): string[] {
+function requestLines(policy: Policy, question: Question, decision: RequestDecision): string[] {
   const { method, path } = question.request!;
   const { rule, reason } = decision.because;
   const lines = [`${printable(method)} ${printable(path)}: ${decision.tag} (${reason}, by ${rule})`];
@@ -81,6 +81,11 @@ function requestLines(question: Question, decision: RequestDecision): string[] {
     ...lines,
     ...remove.map((name) => `  takes out ${name}`),
     ...set.map(([name]) => `  sets ${name}`),
-    ...secrets.map(({ secret, header }) => `  the host puts the secret ${secret} into ${header}`),
+    ...secrets.map(({ secret, header }) => `  the host puts the secret ${secret} into ${header}${inPlaceOf(policy, secret)}`),
   ];
+}
+
+function inPlaceOf({ settings }: Policy, name: string): string {
+  const variables = settings.secretVariables.filter(({ secret }) => secret === name);
+  return variables.length === 0 ? "" : `, in place of the placeholder in ${variables.map(({ variable }) => variable).join(", ")}`;
 }

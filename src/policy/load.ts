@@ -1,4 +1,4 @@
-import { JsonError, readJson } from "../json/read-json.ts";
+import { JsonError, memberPath, readJson } from "../json/read-json.ts";
 import type { HostPattern } from "./host-pattern.ts";
 import { HostRules, type Ports } from "./match.ts";
 import { permitsName, permitsRange } from "./permitted.ts";
@@ -24,6 +24,8 @@ export function loadPolicy(text: string): Policy {
   const hosts = hostRules(file, ports, deny, faults);
   const permitted = permittedBy(file, faults);
   checkIntercepted(file, permitted, faults);
+  const settings = settingsOf(file);
+  checkSecrets(settings, faults);
   faults.throwIfAny();
   return {
     defaultMode: file.default,
@@ -34,7 +36,7 @@ export function loadPolicy(text: string): Policy {
     sniMismatch: file.sni_mismatch,
     ech: file.ech,
     permitted,
-    settings: settingsOf(file),
+    settings,
     routes: new RouteCache(),
   };
 }
@@ -135,8 +137,19 @@ function checkIntercepted(file: PolicyFile, permitted: Permitted, faults: Faults
   }
 }
 
+/** A placeholder that goes nowhere, and a variable with two values, are mistakes. */
+function checkSecrets({ secrets, secretVariables }: Settings, faults: Faults): void {
+  const taken = new Set<string>();
+  for (const { secret, variable } of secretVariables) {
+    const place = memberPath("$.secrets", secret);
+    if (!secrets.includes(secret)) faults.add(place, "no rule says where this secret goes");
+    if (taken.has(variable)) faults.add(`${place}.env`, `${variable} is set twice`);
+    taken.add(variable);
+  }
+}
+
 function settingsOf(file: PolicyFile): Settings {
-  const { limits, timeouts, ca, audit } = file;
+  const { limits, timeouts, ca, audit, tokens } = file;
   const entries = file.hosts ?? [];
   const placements = entries.flatMap(({ requests }) => [
     ...(requests?.secrets ?? []),
@@ -148,6 +161,14 @@ function settingsOf(file: PolicyFile): Settings {
     allowNetworks: file.allow_networks ?? [],
     anchors: file.anchors ?? new Map(),
     limits: { connections: limits.connections, headBytes: limits.head_bytes, leafCache: limits.leaf_cache },
+    rates: {
+      auditRecords: limits.audit_records_per_second,
+      auditRecordsPerConnection: limits.audit_records_per_connection,
+      dials: limits.dials_per_second,
+      certificates: limits.certificates_per_second,
+      certificateNames: limits.certificate_names,
+    },
+    tokens: { endAtExpiry: tokens.end_at_expiry, requireTlsExporter: tokens.require_tls_exporter },
     timeouts: {
       head: timeouts.head_seconds,
       handshake: timeouts.handshake_seconds,
@@ -158,5 +179,6 @@ function settingsOf(file: PolicyFile): Settings {
     audit: { path: audit.path, mode: audit.mode, fsync: audit.fsync },
     secrets: [...new Set(placements.map(({ name }) => name))].sort(),
     identities: [...new Set(identities)].sort(),
+    secretVariables: Array.from(file.secrets ?? [], ([secret, { env }]) => env.map((variable) => ({ secret, variable }))).flat(),
   };
 }

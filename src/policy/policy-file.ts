@@ -100,7 +100,19 @@ const hostPatterns = list(hostPattern, { minItems: 1, maxItems: 1000 });
 
 const secretPlacement = object("Where a secret goes", {
   name: required(name, "the secret, by the name under which the host was given it"),
-  header: required(headerName, "the field that it goes into; the client's own fields of that name are taken out"),
+  header: required(
+    headerName,
+    "the field that it goes into; the client's own fields of that name are taken out, unless the secret has a placeholder",
+  ),
+});
+
+const variable = text({ about: "the name of an environment variable", pattern: "^[A-Za-z_][A-Za-z0-9_]*$", maxLength: 128 });
+
+const secret = object("How clients know a secret", {
+  env: required(
+    list(variable, { minItems: 1, maxItems: 20 }),
+    "variables of clients that are set to a placeholder for each run; the host puts the secret in where that stands in its field",
+  ),
 });
 
 const edits = {
@@ -179,6 +191,15 @@ const limits = object("Bounds", {
   connections: defaulting(whole(1, 100_000), 4096, "client connections at a time"),
   head_bytes: defaulting(whole(1024, 1_048_576), 65_536, "bytes of one request or response head"),
   leaf_cache: defaulting(whole(1, 100_000), 1024, "certificates kept for names"),
+  audit_records_per_second: defaulting(
+    whole(1, 1_000_000),
+    10_000,
+    "records of the component in a second and worker; one counts once for every KiB that it begins",
+  ),
+  audit_records_per_connection: defaulting(whole(1, 1_000_000), 2000, "of these, those of one connection"),
+  dials_per_second: defaulting(whole(1, 1_000_000), 1000, "connections to servers that are begun in a second and worker"),
+  certificates_per_second: defaulting(whole(1, 100_000), 500, "certificates that are issued in a second and worker"),
+  certificate_names: defaulting(whole(1, 100_000_000), 100_000, "different names that certificates are issued for in the life of a worker"),
 });
 
 const timeouts = object("Time limits, in seconds", {
@@ -199,6 +220,11 @@ const ca = object("The certification authority", {
     "the addresses that it may issue for; those of the intercepted hosts if missing",
   ),
   leaf_seconds: defaulting(whole(300, 34_214_400), 86_400, "how long an issued certificate is valid"),
+});
+
+const tokens = object("Capability tokens of clients", {
+  end_at_expiry: defaulting(flag, true, "connections end when the token expires that opened them; otherwise they go on"),
+  require_tls_exporter: defaulting(flag, false, "only tokens that are bound to the client's very connection are taken"),
 });
 
 const audit = object("The audit log", {
@@ -230,9 +256,14 @@ export const policyFile = object("What a sallyport proxy does with each connecti
     mapping({ about: "a name", pattern: "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$" }, path, 100),
     "PEM files with certificates, by name",
   ),
+  secrets: optional(
+    mapping({ about: "the name of a secret", pattern: "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$" }, secret, 100),
+    "secrets that clients send by themselves, without having them",
+  ),
   ca: section(ca, "the certification authority"),
   limits: section(limits, "bounds"),
   timeouts: section(timeouts, "time limits"),
+  tokens: section(tokens, "capability tokens of clients"),
   audit: section(audit, "the audit log"),
 });
 

@@ -75,6 +75,16 @@ export interface Permitted {
   readonly isExplicit: boolean;
 }
 
+/** How much a component may make its host do, in a second unless it says otherwise. */
+export interface Rates {
+  readonly auditRecords: number;
+  readonly auditRecordsPerConnection: number;
+  readonly dials: number;
+  readonly certificates: number;
+  /** In all its life. */
+  readonly certificateNames: number;
+}
+
 /** What is no decision, but for those who run the proxy. All times are in seconds. */
 export interface Settings {
   readonly leafLifetime: number;
@@ -82,6 +92,9 @@ export interface Settings {
   /** Certificate files by name; paths are relative to the policy's folder. */
   readonly anchors: ReadonlyMap<string, string>;
   readonly limits: { readonly connections: number; readonly headBytes: number; readonly leafCache: number };
+  /** What the host takes of the component that runs the policy. */
+  readonly rates: Rates;
+  readonly tokens: { readonly endAtExpiry: boolean; readonly requireTlsExporter: boolean };
   readonly timeouts: {
     readonly head: number;
     readonly handshake: number;
@@ -97,4 +110,6 @@ export interface Settings {
   /** Every secret and identity that a rule names, so that their absence is found before the first connection. */
   readonly secrets: readonly string[];
   readonly identities: readonly string[];
+  /** Secrets that stand in requests by a placeholder, with the variables in which clients are given it. */
+  readonly secretVariables: readonly { readonly secret: string; readonly variable: string }[];
 }

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { constants } from "node:os";
 import { unsetVariables } from "../../proxy/client-environment.ts";
-import { RunningProxy } from "../../proxy/running-proxy.ts";
+import { type ProxyStart, RunningProxy } from "../../proxy/running-proxy.ts";
 import { type Command, CommandError, exitCodes, parseCommandLine, UsageError } from "../command.ts";
 import { asProxyError, proxyFlags, proxyFlagsHelp, proxyStart, reloadFailure } from "../proxy-settings.ts";
 import { summaryText } from "./proxy.ts";
@@ -40,7 +40,10 @@ Examples:
       throw asProxyError(cause);
     }
     source.watch(() => void proxy.reload().catch((cause: unknown) => process.stderr.write(`${reloadFailure(cause)}\n`)));
-    const code = await runWith(program, programArgs, { ...withoutProxies(process.env), ...proxy.environment });
+    const code = await runWith(program, programArgs, {
+      ...withoutSources(withoutProxies(process.env), start.secrets),
+      ...proxy.environment,
+    });
     const summary = await proxy.stop();
     if (parsed.flags.quiet !== true) {
       const log = proxy.auditFile === undefined ? "" : `; the audit log is ${proxy.auditFile}`;
@@ -54,6 +57,13 @@ Examples:
 export function withoutProxies(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   const left = { ...environment };
   for (const name of unsetVariables) delete left[name];
+  return left;
+}
+
+/** An environment without the variables that secrets come from: the command is to have none of them. */
+function withoutSources(environment: NodeJS.ProcessEnv, secrets: ProxyStart["secrets"]): NodeJS.ProcessEnv {
+  const left = { ...environment };
+  for (const { source } of Object.values(secrets)) if ("env" in source) delete left[source.env];
   return left;
 }
 

@@ -6,8 +6,10 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { Authority } from "../../../host/authority/authority.ts";
 import { parseLimits } from "../../../host/authority/parse-limits.ts";
 import type { SecretGrant, WitForm } from "../../../host/gateway/secret-grants.ts";
+import { newPlaceholder } from "../../../host/gateway/placeholders.ts";
 import { SecretFetch } from "../../../host/gateway/secret-source.ts";
 import { GrantError, type GatewayGrants, type TlsGrants } from "../../../host/index.ts";
+import type { OutputStream } from "../../../host/io/output-stream.ts";
 import { poll } from "../../../host/io/poll.ts";
 import { fillDisk, GatewayInstance, recordsOf, temporaryFolder, type TlsClient } from "../../support/gateway-instance.ts";
 import { bytes, witError } from "../../support/host-instance.ts";
@@ -77,7 +79,10 @@ interface ConnectOptions {
 }
 
 /** A client that is established, on a dialled connection. */
-async function connected(it: GatewayInstance, options: ConnectOptions = {}): Promise<TlsClient & { written(): void }> {
+async function connected(
+  it: GatewayInstance,
+  options: ConnectOptions = {},
+): Promise<TlsClient & { written(): void; output: OutputStream }> {
   const { name = "api.example.com", names = [], accept, carry = "relay" } = options;
   const { Client, ClientSuspension } = it.gateway["sallyport:tls/connection"];
   const { TrustAnchors } = it.gateway["sallyport:tls/identities"];
@@ -100,7 +105,7 @@ async function connected(it: GatewayInstance, options: ConnectOptions = {}): Pro
   if (accept !== undefined) suspension.acceptPeer(accept);
   ClientSuspension.resume(suspension);
   await expect.poll(() => client.connection.phase.tag).toBe("established");
-  return Object.assign(client, { written: () => privateOutput.write(bytes("END")) });
+  return Object.assign(client, { output: privateOutput, written: () => privateOutput.write(bytes("END")) });
 }
 
 describe("a secret", () => {
@@ -333,5 +338,60 @@ describe("a secret's value", () => {
       { forms: [{ field: "A", prefix: "x\r\n" }] },
     ])
       expect(() => instance(secret)).toThrow(GrantError);
+  });
+});
+
+describe("a head with placeholders, sent by a component that says what it likes", () => {
+  const placeholder = newPlaceholder();
+  const HEAD = `GET / HTTP/1.1\r\nAuthorization: Bearer ${placeholder}\r\n\r\n`;
+  const places = [{ secret: "token", field: "Authorization" }];
+  const replacing = { placeholder, forms: [{ replaces: "authorization" }] };
+  const refused = (file: string) => recordsOf(file).filter(({ event }) => event === "placeholder-refused");
+
+  it("gets the secret in its place, on a connection that the host dialled and verified", async () => {
+    const { it: guest, records } = instance(replacing);
+    const client = await connected(guest);
+    const secrets = guest.gateway["sallyport:gateway/secrets"];
+    expect(secrets.placeholders()).toEqual(["token"]);
+    secrets.sendHead(client.output, bytes(HEAD), places);
+    await expect.poll(() => received).toBe(HEAD.replace(placeholder, SECRET));
+    expect(records()).toMatchObject([{ event: "secret", secret: "token", field: "authorization", placeholder: true, dial: 1 }]);
+  });
+
+  it.each([
+    ["no place named", {}, {}, [], "misplaced"],
+    ["a place that was not granted", { forms: [{ replaces: "x-token" }] }, {}, places, "misplaced"],
+    ["a place for another secret", {}, {}, [{ secret: "nobody", field: "authorization" }], "misplaced"],
+    ["another server", {}, { name: "shared.example.com" }, places, "wrong-server"],
+    ["another port", { servers: ["api.example.com:1"] }, {}, places, "wrong-server"],
+    ["anchors of its own", {}, { anchors: "own" as const }, places, "not-verified"],
+    ["bytes through its own hands", {}, { carry: "late relay" as const }, places, "not-dialled"],
+  ])("gets nothing with %s, and that is recorded", async (_, grant, options, named, reason) => {
+    const { it: guest, file } = instance({ ...replacing, ...grant });
+    const client = await connected(guest, options);
+    const { sendHead } = guest.gateway["sallyport:gateway/secrets"];
+    expect(await witError(() => sendHead(client.output, bytes(HEAD), named))).toBe(reason);
+    client.written();
+    await expect.poll(() => received).toBe("END");
+    expect(refused(file)).toMatchObject([{ by: "host", reason }]);
+    expect(JSON.stringify(refused(file))).not.toContain(placeholder);
+  });
+
+  it("gets nothing on a stream that is no TLS connection's private output", async () => {
+    const { it: guest, file } = instance(replacing);
+    const { output } = await guest.dial("api.example.com", port);
+    const { sendHead } = guest.gateway["sallyport:gateway/secrets"];
+    expect(await witError(() => sendHead(output, bytes(HEAD), places))).toBe("not-verified");
+    expect(refused(file)).toMatchObject([{ reason: "not-verified", host: "api.example.com", port }]);
+  });
+
+  it("gets nothing that cannot be recorded, and nothing for a head that is too long", async () => {
+    const { it: guest, file } = instance(replacing);
+    const client = await connected(guest);
+    const { sendHead } = guest.gateway["sallyport:gateway/secrets"];
+    expect(await witError(() => sendHead(client.output, new Uint8Array(192 * 1024 + 1), places))).toBe("invalid-argument");
+    fillDisk(file);
+    expect(await witError(() => sendHead(client.output, bytes(HEAD), places))).toBe("not-recorded");
+    expect(received).toBe("");
   });
 });

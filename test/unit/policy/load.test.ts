@@ -262,3 +262,26 @@ function refusal(text: string): PolicyError {
   }
   throw new Error("it was accepted");
 }
+
+describe("secrets with placeholders", () => {
+  const hosts = [{ match: ["a.b"], mode: "intercept", requests: { default: "allow", secrets: [{ name: "s", header: "x" }] } }];
+
+  it("name the variables in which clients expect them", () => {
+    const { settings } = loadPolicy(JSON.stringify({ version: 1, hosts, secrets: { s: { env: ["A_TOKEN", "B"] } } }));
+    expect(settings.secretVariables).toEqual([
+      { secret: "s", variable: "A_TOKEN" },
+      { secret: "s", variable: "B" },
+    ]);
+  });
+
+  it.each([
+    [{ t: { env: ["A"] } }, ["$.secrets.t"]],
+    [{ s: { env: ["A", "A"] } }, ["$.secrets.s.env"]],
+    [{ s: { env: [] } }, ["$.secrets.s.env"]],
+    [{ s: { env: ["A=B"] } }, ["$.secrets.s.env[0]"]],
+    [{ s: {} }, ["$.secrets.s.env"]],
+    [{ s: { env: ["A"], file: "x" } }, ["$.secrets.s.file"]],
+  ])("are refused as %j", (secrets, paths) => {
+    expect(faults({ hosts, secrets })).toEqual(paths);
+  });
+});
