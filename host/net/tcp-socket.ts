@@ -145,7 +145,8 @@ export class TcpSource implements Source {
     if (lent === undefined || lent.length > max || this.#queue.length > 0) return false;
     this.#lent = undefined;
     if (use(lent)) return true;
-    this.#lent = lent;
+    // Its user may have given the source up.
+    if (!this.#closed && this.#state.tag === "open") this.#lent = lent;
     return false;
   }
 

@@ -1,5 +1,6 @@
 import { type AddressInfo, type Server, type Socket, connect, createServer } from "node:net";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { DialledSocket } from "../../../host/net/dialled-socket.ts";
 import { TCP_BUFFER, TcpConnection, connectionOf } from "../../../host/net/tcp-socket.ts";
 import type { Readiness, Signal } from "../../../host/io/signal.ts";
 import { untilReady } from "../../../host/io/poll.ts";
@@ -11,16 +12,18 @@ let peer: Socket;
 let connection: TcpConnection;
 let socket: Socket;
 
-beforeEach(async () => {
+/** Connect `connection` to `peer`, over a socket of each kind that there is. */
+async function open(isDialled: boolean): Promise<void> {
   server = createServer({ allowHalfOpen: true, pauseOnConnect: true }).listen(0, "127.0.0.1");
   await new Promise((resolve) => server.once("listening", resolve));
   const accepted = new Promise<Socket>((resolve) => server.once("connection", resolve));
-  socket = connect({ port: (server.address() as AddressInfo).port, host: "127.0.0.1", allowHalfOpen: true });
+  const to = { port: (server.address() as AddressInfo).port, host: "127.0.0.1" };
+  socket = isDialled ? new DialledSocket(undefined).connect(to) : connect({ ...to, allowHalfOpen: true });
   await new Promise((resolve) => socket.once("connect", resolve));
   connection = new TcpConnection(socket);
   peer = await accepted;
   peer.on("error", () => {});
-});
+}
 afterEach(() => {
   socket.destroy();
   peer.destroy();
@@ -33,7 +36,12 @@ const until = async (changed: Signal, ready: () => boolean) => {
 };
 const turn = () => new Promise((resolve) => setTimeout(resolve, 10));
 
-describe("a connection", () => {
+describe.each([
+  ["that came in", false],
+  ["that we dialled", true],
+])("a connection %s", (_, isDialled) => {
+  beforeEach(() => open(isDialled));
+
   it("carries bytes both ways", async () => {
     connection.sink.write(bytes("ping"));
     peer.resume();
@@ -154,7 +162,140 @@ describe("a connection", () => {
   });
 });
 
+/** Another connection that we dialled, to the same server. */
+async function another(): Promise<{ connection: TcpConnection; peer: Socket; close(): void }> {
+  const accepted = new Promise<Socket>((resolve) => server.once("connection", resolve));
+  const socket = new DialledSocket(undefined).connect({ port: (server.address() as AddressInfo).port, host: "127.0.0.1" });
+  await new Promise((resolve) => socket.once("connect", resolve));
+  const peer = await accepted;
+  const close = () => {
+    socket.destroy();
+    peer.destroy();
+  };
+  return { connection: new TcpConnection(socket), peer, close };
+}
+
+/** What `peer` gets out before `reader`, which does not read, makes it wait; the reader sees nothing of it. */
+function flood(peer: Socket, pattern: number, count: number): void {
+  for (let i = 0; i < count; i++) peer.write(Buffer.alloc(64 * 1024, pattern));
+}
+
+describe("bytes in memory that is used again", () => {
+  beforeEach(() => open(true));
+
+  it.each([
+    ["small", 100],
+    ["large", 64 * 1024],
+  ])("stay what they were while others are read, if they are kept: %s ones", async (_, size) => {
+    const others = [await another(), await another()];
+    const all = [{ connection, peer }, ...others];
+    const received = all.map(() => [] as Uint8Array[]);
+    for (let round = 0; round < 40; round++) {
+      for (const [index, one] of all.entries()) one.peer.write(Buffer.alloc(size, round * all.length + index));
+      await Promise.all(
+        all.map(async ({ connection: { source } }, index) => {
+          for (let got = 0; got < size;) {
+            await until(source.changed, () => source.available() > 0);
+            const chunk = source.readChunk(size - got);
+            got += chunk.length;
+            received[index]!.push(chunk);
+          }
+        }),
+      );
+    }
+    for (const [index, chunks] of received.entries()) {
+      const whole = Buffer.concat(chunks);
+      const sent = Buffer.concat(Array.from({ length: 40 }, (_, round) => Buffer.alloc(size, round * all.length + index)));
+      expect(whole.equals(sent)).toBe(true);
+    }
+    for (const one of others) one.close();
+  });
+
+  it("are lent once, whole and in order, and taken only if they were used", async () => {
+    const { source } = connection;
+    const lent: string[] = [];
+    const seen: string[] = [];
+    let uses = false;
+    source.changed.listen(() => {
+      if (source.available() === 0) return;
+      const took = source.lend(100, (bytes) => {
+        (uses ? lent : seen).push(text(bytes));
+        return uses;
+      });
+      expect(took).toBe(uses);
+      expect(source.lend(1, () => true)).toBe(false);
+    });
+    peer.write("refused");
+    await until(source.changed, () => source.available() > 0);
+    await turn();
+    expect([seen, text(source.read(100))]).toEqual([["refused"], "refused"]);
+    uses = true;
+    peer.write("used");
+    await turn();
+    expect([lent, source.available()]).toEqual([["used"], 0]);
+  });
+
+  it("are not lent past bytes that came before and wait, nor in part", async () => {
+    const { source } = connection;
+    peer.write("first");
+    await until(source.changed, () => source.available() > 0);
+    await turn();
+    let lent = 0;
+    source.changed.listen(() => void (lent += Number(source.lend(1000, () => true))));
+    peer.write("second");
+    await until(source.changed, () => source.available() > 5);
+    await turn();
+    expect([lent, text(source.read(100))]).toEqual([0, "firstsecond"]);
+    const part: boolean[] = [];
+    source.changed.listen(() => void part.push(source.lend(4, () => true)));
+    peer.write("12345");
+    await turn();
+    expect([part[0], lent]).toEqual([false, 1]);
+  });
+
+  it("do not come while the source is held, and all come afterwards", async () => {
+    const { source } = connection;
+    source.hold(true);
+    flood(peer, 1, 4);
+    await turn();
+    expect(source.available()).toBe(0);
+    source.hold(false);
+    let got = 0;
+    while (got < 4 * 64 * 1024) {
+      await until(source.changed, () => source.available() > 0);
+      got += source.readChunk(Infinity).length;
+    }
+    expect(got).toBe(4 * 64 * 1024);
+  });
+
+  it("are thrown away by a source that is given up while it is held, and the end is seen", async () => {
+    connection.source.hold(true);
+    flood(peer, 1, 20);
+    peer.end();
+    await turn();
+    connection.source.close();
+    await until(connection.source.changed, () => connection.source.state().tag !== "open");
+    expect(connection.source.available()).toBe(0);
+  });
+
+  it("are gone when the source is given up while they are lent", async () => {
+    const { source } = connection;
+    source.changed.listen(() => {
+      if (source.available() > 0) source.lend(100, () => (source.close(), false));
+    });
+    peer.write("bytes");
+    await turn();
+    expect(source.available()).toBe(0);
+  });
+
+  it("belong to a socket that cannot be taken out", () => {
+    expect([connection.canDetach, connection.detach()]).toEqual([false, undefined]);
+  });
+});
+
 describe("detaching the socket", () => {
+  beforeEach(() => open(false));
+
   it("hands over the socket with what was read from it, in order", async () => {
     peer.write("first ");
     await until(connection.source.changed, () => connection.source.available() > 0);
