@@ -34,6 +34,24 @@ describe("sallyport policy", () => {
     expect(JSON.parse(json.stdout)).toMatchObject({ accepted: false, faults: [{ path: "$.dney" }, { path: "$.hosts[0].match[0]" }] });
   });
 
+  it.each<[string, object, string]>([
+    ["intercepts addresses alone", { hosts: [{ match: ["192.0.2.1"], mode: "intercept" }] }, "name a domain in ca.permit"],
+    ["intercepts a public suffix", { hosts: [{ match: ["*.co.uk"], mode: "intercept" }] }, '"co.uk" is a public suffix'],
+    ["permits a public suffix", { default: "intercept", ca: { permit: ["co.uk"] } }, '"co.uk" is a public suffix'],
+  ])("does not accept what no proxy starts with: a policy that %s", async (_, change, message) => {
+    const file = write("unusable.json", JSON.stringify({ version: 1, ...change }));
+    const { code, stderr } = await policy("check", file);
+    expect([code, stderr]).toEqual([65, expect.stringContaining(`$.ca.permit: `)]);
+    expect(stderr).toContain(message);
+    expect(JSON.parse((await policy("check", "--json", file)).stdout)).toMatchObject({
+      accepted: false,
+      faults: [{ path: "$.ca.permit" }],
+    });
+    const started = await sallyport("exec", "--config", file, "--", "true");
+    expect([started.code, started.stderr]).not.toEqual([0, expect.anything()]);
+    expect(started.stderr).toContain(message);
+  });
+
   it("explains what is let through with 0 and what is denied with 1", async () => {
     const allowed = await policy("explain", good, "api.example.com", "POST", "/push");
     expect(allowed.code).toBe(0);
@@ -88,8 +106,12 @@ function write(name: string, text: string): string {
 }
 
 function policy(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+  return sallyport("policy", ...args);
+}
+
+function sallyport(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
   return new Promise((resolve) => {
-    execFile(process.execPath, [program, "policy", ...args], (error, stdout, stderr) => {
+    execFile(process.execPath, [program, ...args], (error, stdout, stderr) => {
       resolve({ code: error === null ? 0 : Number(error.code), stdout, stderr });
     });
   });

@@ -1,5 +1,13 @@
-import { type LoadedPolicy, openPolicyComponent, type PolicyComponent, PolicyRefusedError } from "../../policy/policy-component.ts";
+import { AuthorityError } from "../../authority/authority-error.ts";
+import {
+  type LoadedPolicy,
+  openPolicyComponent,
+  type PolicyComponent,
+  PolicyRefusedError,
+  type PolicySettings,
+} from "../../policy/policy-component.ts";
 import { PolicyFileError, readPolicyFile } from "../../policy/policy-file.ts";
+import { neededLimits } from "../../proxy/proxy-authority.ts";
 import { type Command, CommandError, exitCodes, listOf, type ParsedArguments, parseCommandLine, UsageError } from "../command.ts";
 import { ownComponent } from "../own-component.ts";
 import { nearest } from "../suggestion.ts";
@@ -11,7 +19,7 @@ export const command: Command = {
 
   policy check FILE
       Whether the proxy would take the file: it belongs to this user or root, nobody else can write to it, and everything in
-      it is accepted. Every fault is named with its place in the file.
+      it is accepted, and an authority can be made for what it intercepts. Every fault is named with its place in the file.
 
   policy explain FILE HOST[:PORT] [METHOD PATH] [--group NAME]…
       What happens to a connection, and to a request in it, and which rules say so. The port is 443 if none is given; port 80
@@ -53,6 +61,7 @@ async function check(parsed: ParsedArguments): Promise<number> {
   const json = parsed.flags.json === true;
   try {
     const settings = await (await component.loadPolicy(read(file))).settings();
+    checkAuthority(settings);
     print(json ? JSON.stringify({ accepted: true, settings }) : `${file}: accepted`);
     return exitCodes.ok;
   } catch (cause) {
@@ -60,6 +69,16 @@ async function check(parsed: ParsedArguments): Promise<number> {
     if (!json) throw refused(file, cause);
     print(JSON.stringify({ accepted: false, faults: cause.faults }));
     return exitCodes.data;
+  }
+}
+
+/** What the component accepts and the host makes no authority for, no proxy would start with. */
+function checkAuthority(settings: PolicySettings): void {
+  try {
+    neededLimits(settings);
+  } catch (cause) {
+    if (!(cause instanceof AuthorityError)) throw cause;
+    throw new PolicyRefusedError([{ path: "$.ca.permit", message: cause.message }]);
   }
 }
 

@@ -6,7 +6,10 @@ import { describe, expect, test } from "vitest";
 /** What the documents name has to be there: a page that points at a test which does not exist claims what nobody checks. */
 const root = fileURLToPath(new URL("../../../", import.meta.url));
 const pages = [
-  ...["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"],
+  "README.md",
+  "CONTRIBUTING.md",
+  "SECURITY.md",
+  "CHANGELOG.md",
   ...readdirSync(join(root, "docs"), { recursive: true, encoding: "utf8" })
     .filter((path) => path.endsWith(".md") && !/(?:^|\/)(?:node_modules|target)\//.test(path))
     .map((path) => `docs/${path}`),
