@@ -10,12 +10,36 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 const NEEDED = 26;
 /** Commands whose thread is started while they are loaded. */
 const RUNS_A_COMPONENT = new Set(["run", "get", "serve"]);
+/** Commands that hold keys or secrets for as long as they run: they are started in a process that is closed to debuggers. */
+const HOLDS_KEYS = new Set(["proxy", "exec", "connect", "serve"]);
 const here = dirname(fileURLToPath(import.meta.url));
+const self = fileURLToPath(import.meta.url);
+const isGuarded = process.env.SALLYPORT_LAUNCHED === String(process.pid);
+const needsGuard = HOLDS_KEYS.has(process.argv[2]) && process.platform !== "win32";
 
-if (Number(process.versions.node.split(".")[0]) >= NEEDED) await start();
-else await restart();
+if (Number(process.versions.node.split(".")[0]) < NEEDED) await restart();
+else if (needsGuard && !isGuarded) guard();
+else await start();
+
+/** Become a process without inspector, core dumps and NODE_OPTIONS: the same one, so that nobody stands between it and its signals. */
+function guard() {
+  const { file, args, env } = guarded(process.execPath);
+  process.execve(file, [file, ...args], env);
+}
+
+/**
+ * How a guarded process is started: no inspector at SIGUSR1, no core dumps (which a shell has to say, since Node cannot), and
+ * none of what NODE_OPTIONS has, which may load code or open the inspector. `exec` and `connect` give it to their command.
+ */
+function guarded(node) {
+  const { NODE_OPTIONS, SALLYPORT_NODE_OPTIONS: _, ...env } = process.env;
+  if (NODE_OPTIONS !== undefined) env.SALLYPORT_NODE_OPTIONS = NODE_OPTIONS;
+  const script = 'ulimit -c 0 || exit 70; SALLYPORT_LAUNCHED=$$; export SALLYPORT_LAUNCHED; exec "$@"';
+  return { file: "/bin/sh", args: ["-c", script, "sallyport", node, "--disable-sigusr1", self, ...process.argv.slice(2)], env };
+}
 
 async function start() {
+  if (isGuarded) delete process.env.SALLYPORT_LAUNCHED;
   enableCompileCache();
   const bundle = join(here, "../../dist/host");
   const source = join(here, "main.ts");
@@ -59,7 +83,10 @@ async function restart() {
     console.error(`Install it from https://nodejs.org, or run \`npm install ${packageName()}\` where sallyport is installed.`);
     process.exit(69);
   }
-  const child = spawn(node, [fileURLToPath(import.meta.url), ...process.argv.slice(2)], { stdio: "inherit" });
+  const { file, args, env } = needsGuard ? guarded(node) : { file: node, args: [self, ...process.argv.slice(2)], env: process.env };
+  const child = spawn(file, args, { stdio: "inherit", env });
+  // This process has what secrets come from in its environment, too.
+  if (needsGuard) process.on("SIGUSR1", () => {});
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP", "SIGUSR2"]) {
     process.on(signal, () => {
       // From a terminal the whole process group gets it, the child included.

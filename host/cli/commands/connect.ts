@@ -11,7 +11,7 @@ import { type Command, CommandError, exitCodes, listOf, parseCommandLine, type P
 import { ownComponent } from "../own-component.ts";
 import { asCommandError, describe, loadFile } from "../run-file.ts";
 import { loadCredentials } from "../tls-settings.ts";
-import { runWith, withoutProxies } from "./exec.ts";
+import { commandEnvironment, runWith } from "./exec.ts";
 
 export const command: Command = {
   help: `sallyport connect: reach a proxy that wants a client certificate and a token, with programs that know of neither
@@ -74,7 +74,7 @@ Examples:
     const address = await listening(running);
     const environment = clientEnvironment({ url: `http://sallyport:${session}@${address}`, ...trust });
     if (program !== undefined) {
-      const code = await runWith(program, programArgs, { ...withoutProxies(process.env), ...environment });
+      const code = await runWith(program, programArgs, { ...commandEnvironment(process.env), ...environment });
       await running.stop(0);
       return code;
     }

@@ -41,7 +41,7 @@ Examples:
     }
     source.watch(() => void proxy.reload().catch((cause: unknown) => process.stderr.write(`${reloadFailure(cause)}\n`)));
     const code = await runWith(program, programArgs, {
-      ...withoutSources(withoutProxies(process.env), start.secrets),
+      ...withoutSources(commandEnvironment(process.env), start.secrets),
       ...proxy.environment,
     });
     const summary = await proxy.stop();
@@ -53,10 +53,11 @@ Examples:
   },
 };
 
-/** An environment without what keeps programs from using the proxy. */
-export function withoutProxies(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  const left = { ...environment };
+/** The environment of a command: without what keeps programs from using the proxy, and with what the launcher kept from this process. */
+export function commandEnvironment({ SALLYPORT_NODE_OPTIONS: nodeOptions, ...environment }: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const left: NodeJS.ProcessEnv = { ...environment };
   for (const name of unsetVariables) delete left[name];
+  if (nodeOptions !== undefined) left["NODE_OPTIONS"] = nodeOptions;
   return left;
 }
 
