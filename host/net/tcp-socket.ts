@@ -42,12 +42,8 @@ export class TcpConnection {
     else socket.resume();
   }
 
-  /**
-   * Whether the socket can be taken out, and nothing is lost by it: nobody else says where it is read into, no end or error
-   * was seen yet, and no byte is still to be written.
-   */
+  /** Whether taking the socket out loses nothing: no end or error was seen yet, and no byte is still to be written. */
   get canDetach(): boolean {
-    if (this.#socket instanceof DialledSocket) return false;
     const whole = this.source.state().tag === "open" && this.sink.state().tag === "open" && !this.source.closed;
     return !this.#detached && whole && !this.#socket.destroyed && this.#socket.writableLength === 0;
   }
