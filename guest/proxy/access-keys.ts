@@ -13,6 +13,12 @@ export interface Holder {
   readonly subject: string;
 }
 
+/** Somebody who was let in by a token. */
+export interface TokenHolder extends Holder {
+  /** Seconds since 1970: the token is good before that. */
+  readonly expiresAt: bigint;
+}
+
 /** The keys whose tokens are accepted and the subjects that are revoked, as the host's files have them now. */
 export class AccessKeys {
   private readonly verifier: Verifier;
@@ -21,10 +27,11 @@ export class AccessKeys {
 
   /**
    * @param audience what tokens have to name
+   * @param requireTlsExporter whether they have to be bound to the connection itself; asked each time
    * @throws {FolderError}
    */
-  constructor(audience: string) {
-    this.verifier = new Verifier({ audience, verifySignature: verify, now: () => bigintOfU64(now().seconds) });
+  constructor(audience: string, requireTlsExporter: () => boolean) {
+    this.verifier = new Verifier({ audience, verifySignature: verify, now: seconds, requireTlsExporter });
     this.reload();
   }
 
@@ -37,6 +44,11 @@ export class AccessKeys {
   isRevoked({ issuer, subject }: Holder): boolean {
     if (this.isRefused(subject) || this.verifier.keyring.keyOf(issuer) === undefined) return true;
     return this.verifier.isRevoked(issuer, subject);
+  }
+
+  /** Whether the token that let this holder in is not good any more. */
+  hasExpired({ expiresAt }: TokenHolder): boolean {
+    return expiresAt <= seconds();
   }
 
   /** Whether the host said that nobody of that name must be served. */
@@ -70,6 +82,10 @@ export class AccessKeys {
       if (!revoked.some((entry) => entry.issuer === issuer && entry.subject === subject)) this.verifier.unrevoke(issuer, subject);
     for (const { issuer, subject } of revoked) this.verifier.revoke(issuer, subject);
   }
+}
+
+function seconds(): bigint {
+  return bigintOfU64(now().seconds);
 }
 
 /** Where the host puts them, after it has read and checked the operator's files. */

@@ -2,7 +2,7 @@ import { formatSocketAddress } from "../../src/net/socket-address.ts";
 import type { TcpConnection } from "../../src/net/tcp-connection.ts";
 import { type Nanoseconds, now, Scope } from "../../src/reactor/index.ts";
 import type { Channel } from "../../src/tokens/index.ts";
-import type { Holder } from "./access-keys.ts";
+import type { TokenHolder } from "./access-keys.ts";
 import type { Door } from "./proxy-auth.ts";
 
 /** One client connection. */
@@ -18,7 +18,7 @@ export interface Client {
   /** Of the token that it showed last. */
   groups: readonly string[];
   /** Whom that token vouches for. */
-  holder: Holder | undefined;
+  holder: TokenHolder | undefined;
   /** How often it showed what was not accepted. */
   refusals: number;
   /** What its tokens can be bound to: nothing without TLS to the proxy itself. */
@@ -51,6 +51,15 @@ export class HolderRevoked extends Error {
 
   constructor() {
     super("the subject of the token was revoked");
+  }
+}
+
+/** The token with which the client was let in has expired. */
+export class TokenExpired extends Error {
+  readonly code = "ERR_SALLYPORT_TOKEN_EXPIRED";
+
+  constructor() {
+    super("the token expired");
   }
 }
 
@@ -116,10 +125,10 @@ export class Clients {
     return ended.length;
   }
 
-  /** End those of holders that were revoked. Returns how many. */
-  expel(isRevoked: (holder: Holder) => boolean): number {
-    const ended = Array.from(this.all).filter(({ holder }) => holder !== undefined && isRevoked(holder));
-    for (const client of ended) client.scope.cancel(new HolderRevoked());
+  /** End those of some holders. Returns how many. @param because with what each ends */
+  expel(concerns: (holder: TokenHolder) => boolean, because: () => Error): number {
+    const ended = Array.from(this.all).filter(({ holder }) => holder !== undefined && concerns(holder));
+    for (const client of ended) client.scope.cancel(because());
     return ended.length;
   }
 

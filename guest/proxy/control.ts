@@ -5,7 +5,7 @@ import { optional } from "../../src/bindings/option.ts";
 import { FolderError } from "../../src/files/preopened.ts";
 import { Event, type Nanoseconds, Scope, TimedOut, timeout } from "../../src/reactor/index.ts";
 import type { AccessKeys } from "./access-keys.ts";
-import { type Clients, Stopped } from "./clients.ts";
+import { type Clients, HolderRevoked, Stopped } from "./clients.ts";
 import { type LivePolicy, PolicyUnusable } from "./live-policy.ts";
 import { tell } from "./records.ts";
 import { seconds } from "./within.ts";
@@ -118,7 +118,10 @@ export class Control implements Disposable {
   private expel(anyway = false): number {
     const { access } = this;
     if (access === undefined || !(anyway || access.endRevoked)) return 0;
-    return this.clients.expel((holder) => access.keys.isRevoked(holder));
+    return this.clients.expel(
+      (holder) => access.keys.isRevoked(holder),
+      () => new HolderRevoked(),
+    );
   }
 
   private stop(left: Nanoseconds): void {

@@ -62,7 +62,7 @@ export class CapabilityDoor implements Door {
     if (shown.tag === "none") return { reason: "no-token", message: "the proxy wants a capability token" };
     if (shown.tag === "malformed") return { reason: "malformed-credentials", message: "the credentials are neither Bearer nor Basic" };
     try {
-      const { subject, issuer, groups } = this.keys.verify(shown.text, client.channel);
+      const { subject, issuer, groups, expiresAt } = this.keys.verify(shown.text, client.channel);
       if (this.keys.isRefused(subject)) throw new TokenError("revoked");
       if (client.holder?.subject !== subject || client.holder.issuer !== issuer)
         write("authentication", client.id, {
@@ -72,7 +72,7 @@ export class CapabilityDoor implements Door {
           rule: `token of ${issuer}`,
           reason: `subject ${subject}`,
         });
-      client.holder = { issuer, subject };
+      client.holder = { issuer, subject, expiresAt };
       client.groups = groups;
       return undefined;
     } catch (error) {

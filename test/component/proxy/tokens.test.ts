@@ -307,6 +307,50 @@ describe("the client's certificate", () => {
   });
 });
 
+describe("a token that was copied", () => {
+  it.each(["TLSv1.2", "TLSv1.3"] as const)(
+    "opens no second connection where it was bound to one, the session's or not (%s)",
+    async (maxVersion) => {
+      const first = await outer(alice, proxy, { maxVersion });
+      let session: Buffer | undefined = first.getSession();
+      first.on("session", (fresh: Buffer) => (session = fresh));
+      const exported = first.exportKeyingMaterial(32, "EXPORTER-Channel-Binding", Buffer.alloc(0));
+      const copied = `Bearer ${token({ "tls-exporter": encodeBase64url(exported) })}`;
+      expect((await ask(first, `a.test:${server.port}`, copied)).status).toBe(200);
+      first.destroy();
+      const second = await outer(alice, proxy, { maxVersion, ...(session === undefined ? {} : { session }) });
+      expect((await ask(second, `a.test:${server.port}`, copied)).status).toBe(407);
+      second.destroy();
+      expect(proxy.said("authentication").at(-1)).toMatchObject({ decision: "deny", reason: "binding-mismatch" });
+    },
+  );
+
+  it("opens nothing over TLS in one direction, where clients need no certificate", async () => {
+    const other = await start(["--client-certificates", "optional"]);
+    try {
+      const thief = await ask(await outer(null, other), `a.test:${server.port}`, `Bearer ${token()}`);
+      thief.socket.destroy();
+      expect(thief.status).toBe(407);
+      expect(other.said("authentication").at(-1)).toMatchObject({ decision: "deny", reason: "binding-mismatch" });
+      const owner = await enter(`Bearer ${token()}`, alice, "a.test", other);
+      owner.socket.destroy();
+      expect(owner.status).toBe(200);
+    } finally {
+      await other[Symbol.asyncDispose]();
+    }
+  });
+
+  it("leaves its subject's name nowhere among those who were let in", async () => {
+    const { socket } = await enter(`Bearer ${token({ sub: "impostor" })}`, mallory);
+    socket.destroy();
+    const record = await proxy.recorded(
+      ({ event, client_subject }) => event === "authentication" && String(client_subject).includes("mallory"),
+    );
+    expect(record).toMatchObject({ decision: "deny" });
+    expect(JSON.stringify(proxy.records())).not.toContain("impostor");
+  });
+});
+
 describe("what is trusted and revoked", () => {
   it("holds for new connections as soon as the host says so, and connections that are there go on", async () => {
     const there = await enter(`Bearer ${token()}`);
@@ -353,6 +397,62 @@ describe("what is trusted and revoked", () => {
       await other[Symbol.asyncDispose]();
     }
   });
+});
+
+describe("what the policy says of tokens", () => {
+  const soon = () => Math.floor(Date.now() / 1000) + 3;
+  const closed = (socket: tls.TLSSocket) => (socket.closed ? Promise.resolve() : once(socket.resume(), "close"));
+
+  it("by default, what a token opened ends when it expires, and what others opened goes on", async () => {
+    const brief = await enter(`Bearer ${token({ exp: soon() })}`, alice, "group.test");
+    const long = await enter(`Bearer ${token()}`, alice, "group.test");
+    expect([brief.status, long.status]).toEqual([200, 200]);
+    await closed(brief.socket);
+    await proxy.recorded(({ event, error }) => event === "ended" && error === "the token expired");
+    expect(long.socket.closed).toBe(false);
+    long.socket.destroy();
+  });
+
+  it("end_at_expiry, when it is off, lets it go on, until the policy is another one", async () => {
+    const other = await start([], { policy: { ...policy, tokens: { end_at_expiry: false } } });
+    try {
+      const text = token({ exp: soon() });
+      const there = await enter(`Bearer ${text}`, alice, "a.test", other);
+      const idle = await enter(`Bearer ${text}`, alice, "group.test", other);
+      await expect.poll(async () => (await refusalOf(text, other)).reason, { timeout: 20_000, interval: 200 }).toBe("expired");
+      // Longer than it takes to look once more.
+      await new Promise((resolve) => setTimeout(resolve, 1200));
+      expect((await talk(there.socket, { ca: other.ca }, GET)).text).toContain("the page");
+      await other.reload(policy);
+      await closed(idle.socket);
+    } finally {
+      await other[Symbol.asyncDispose]();
+    }
+  });
+
+  it("require_tls_exporter refuses tokens that are bound to no more than the certificate", async () => {
+    const other = await start([], { policy: { ...policy, tokens: { require_tls_exporter: true } } });
+    try {
+      expect(await refusalOf(token(), other)).toEqual({ status: 407, reason: "unbound" });
+      const socket = await outer(alice, other);
+      const exported = socket.exportKeyingMaterial(32, "EXPORTER-Channel-Binding", Buffer.alloc(0));
+      const bound = await ask(socket, `a.test:${server.port}`, `Bearer ${token({ "tls-exporter": encodeBase64url(exported) })}`);
+      expect(bound.status).toBe(200);
+      socket.destroy();
+    } finally {
+      await other[Symbol.asyncDispose]();
+    }
+  });
+
+  /** With what somebody who shows this is refused. */
+  async function refusalOf(text: string, by: TestProxy): Promise<{ status: number; reason: unknown }> {
+    const before = by.said("authentication").length;
+    const { status, socket } = await enter(`Bearer ${text}`, alice, "a.test", by);
+    socket.destroy();
+    if (status !== 407) return { status, reason: undefined };
+    await by.recorded(() => by.said("authentication").length > before);
+    return { status, reason: by.said("authentication").at(-1)?.["reason"] };
+  }
 });
 
 describe("the way that tokens are asked for", () => {
