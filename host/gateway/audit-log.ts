@@ -53,6 +53,11 @@ export class AuditLog {
   #lost = 0;
   #unreported = 0;
   #closed = false;
+  /** Lines that may wait for others, and how many. */
+  #waiting = "";
+  #waitingCount = 0;
+  #flushing: NodeJS.Immediate | undefined;
+  readonly #onExit = () => this.#flush();
 
   private constructor(fd: number, { fsync = "interval", mode = "strict" }: AuditGrant) {
     this.#fd = fd;
@@ -99,29 +104,71 @@ export class AuditLog {
    * @returns whether what it is about may go on: false if it was not written and the log is strict
    */
   write(record: AuditRecord): boolean {
-    if (this.#tryWrite(record)) return true;
-    this.#lost++;
-    this.#unreported++;
-    return !this.#strict;
+    this.#flush();
+    return this.#writeLines(`${auditLine(record)}\n`, 1);
+  }
+
+  /**
+   * As `write`. Where a lost record refuses nothing and none has to be on the disk at once, it is written with others of the same
+   * turn of the event loop: a call of the system for each costs more than all the rest of it. What is written in this way is lost
+   * with a thread that never gets to its next turn, so nothing goes here that an instance must not be able to leave out.
+   */
+  writeSoon(record: AuditRecord): boolean {
+    if (this.#strict || this.#syncsEach || this.#closed) return this.write(record);
+    this.#waiting += `${auditLine(record)}\n`;
+    this.#waitingCount++;
+    if (this.#waiting.length > MAX_WAITING) this.#flush();
+    else if (this.#flushing === undefined) {
+      this.#hearOfExit();
+      this.#flushing = setImmediate(() => this.#flush());
+    }
+    return true;
   }
 
   /** Force what was written to the disk and close the file. What comes afterwards is lost. */
   close(): void {
     if (this.#closed) return;
     clearInterval(this.#timer);
+    this.#flush();
+    process.off("exit", this.#onExit);
     this.#sync();
     this.#closed = true;
     closeSync(this.#fd);
   }
 
-  #tryWrite(record: AuditRecord): boolean {
+  #hearOfExit(): void {
+    if (this.#hearsOfExit) return;
+    this.#hearsOfExit = true;
+    process.on("exit", this.#onExit);
+  }
+  #hearsOfExit = false;
+
+  #flush(): void {
+    clearImmediate(this.#flushing);
+    this.#flushing = undefined;
+    if (this.#waitingCount === 0) return;
+    const [lines, count] = [this.#waiting, this.#waitingCount];
+    this.#waiting = "";
+    this.#waitingCount = 0;
+    this.#writeLines(lines, count);
+  }
+
+  /** @param lines so many, each with its end */
+  #writeLines(lines: string, count: number): boolean {
+    if (this.#tryWrite(lines)) return true;
+    this.#lost += count;
+    this.#unreported += count;
+    return !this.#strict;
+  }
+
+  #tryWrite(lines: string): boolean {
     if (this.#closed) return false;
     const lost =
       this.#unreported === 0
         ? ""
         : `${auditLine({ time: new Date().toISOString(), by: "host", event: "lost", count: this.#unreported })}\n`;
     // What was cut short must not run into what follows it.
-    const bytes = Buffer.from(`${this.#torn ? "\n" : ""}${lost}${auditLine(record)}\n`);
+    const bytes = Buffer.from(`${this.#torn ? "\n" : ""}${lost}${lines}`);
     try {
       for (let at = 0; at < bytes.length;) {
         at += writeSync(this.#fd, bytes, at);
@@ -152,6 +199,10 @@ export class AuditLog {
  * says.
  */
 export function auditLine(record: AuditRecord): string {
+  if (isPlain(record)) {
+    const line = JSON.stringify(record);
+    if (line.length <= MAX_AUDIT_LINE) return line;
+  }
   for (const limit of TEXT_LIMITS) {
     let wasCut = false;
     const bounded = bound(record, limit, () => (wasCut = true)) as AuditRecord;
@@ -165,6 +216,18 @@ export function auditLine(record: AuditRecord): string {
 /** Characters of one text: the first that makes the line fit. */
 const TEXT_LIMITS = [1024, 256, 64, 8];
 const MAX_LIST = 64;
+
+/** Whether nothing in it has to be cut or escaped, as in most records. */
+function isPlain(record: AuditRecord): boolean {
+  for (const key in record) {
+    const value = record[key];
+    if (typeof value === "string" ? value.length > TEXT_LIMITS[0]! || !PRINTABLE_ASCII.test(value) : typeof value === "object")
+      return false;
+  }
+  return true;
+}
+
+const PRINTABLE_ASCII = /^[\x20-\x7e]*$/;
 
 function bound(value: AuditValue | undefined, limit: number, onCut: () => void): AuditValue | undefined {
   if (typeof value === "string") {
@@ -196,5 +259,7 @@ function systemName(cause: unknown): string {
   return errno === undefined ? "unknown error" : getSystemErrorName(errno);
 }
 
+/** Characters that wait for others at most. */
+const MAX_WAITING = 64 * 1024;
 /** Milliseconds. */
 const SYNC_INTERVAL = 1000;

@@ -48,7 +48,9 @@ export class Recorder {
 
   #write(by: "host" | "component", fields: AuditRecord): boolean {
     if (this.#log === undefined) return true;
-    const own = Object.fromEntries(Object.entries(fields).filter(([key]) => !RESERVED.has(key)));
-    return this.#log.write({ time: new Date().toISOString(), by, instance: this.instance, ...own });
+    const record: Record<string, AuditRecord[string]> = { time: new Date().toISOString(), by, instance: this.instance };
+    for (const key in fields) if (!RESERVED.has(key)) record[key] = fields[key];
+    // What the host saw must be in the file before a guest runs on that could keep it from getting there.
+    return by === "host" ? this.#log.write(record) : this.#log.writeSoon(record);
   }
 }

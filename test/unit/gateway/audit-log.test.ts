@@ -62,6 +62,64 @@ describe("an audit log", () => {
   });
 });
 
+describe("records that may wait", () => {
+  const texts = (file: string) => readFileSync(file, "utf8");
+  const turn = () => new Promise((resolve) => setImmediate(resolve));
+
+  it("are written together at the next turn of the event loop", async () => {
+    const { file, log } = opened({ mode: "best-effort" });
+    expect([log.writeSoon({ a: 1 }), log.writeSoon({ b: "\u2028" })]).toEqual([true, true]);
+    expect(texts(file)).toBe("");
+    await turn();
+    expect(texts(file)).toBe('{"a":1}\n{"b":"\\u2028"}\n');
+    log.close();
+  });
+
+  it("stand before what is written at once after them, and before the end", () => {
+    const { file, log } = opened({ mode: "best-effort" });
+    log.writeSoon({ n: 1 });
+    log.write({ n: 2 });
+    expect(recordsOf(file).map(({ n }) => n)).toEqual([1, 2]);
+    log.writeSoon({ n: 3 });
+    log.close();
+    expect(recordsOf(file).map(({ n }) => n)).toEqual([1, 2, 3]);
+    expect([log.writeSoon({ n: 4 }), log.lost]).toEqual([true, 1]);
+  });
+
+  it("wait for nobody once there are many", () => {
+    const { file, log } = opened({ mode: "best-effort" });
+    for (let i = 0; i < 100; i++) log.writeSoon({ text: "x".repeat(1000) });
+    expect(recordsOf(file).length).toBeGreaterThan(50);
+    log.close();
+    expect(recordsOf(file)).toHaveLength(100);
+  });
+
+  it("never wait where what is not recorded is refused, or has to be on the disk", () => {
+    for (const options of [{ mode: "strict" }, { mode: "best-effort", fsync: "each" }] as const) {
+      const { file, log } = opened(options);
+      log.writeSoon({ n: 1 });
+      expect(recordsOf(file)).toEqual([{ n: 1 }]);
+      log.close();
+    }
+  });
+
+  it("are in the file when the process ends by itself", () => {
+    const file = newFile();
+    const script = `
+      import { AuditLog } from ${JSON.stringify(import.meta.resolve("../../../host/gateway/audit-log.ts"))};
+      AuditLog.open({ file: process.argv[1], mode: "best-effort" }).writeSoon({ n: 1 });
+      process.exit();`;
+    execFileSync(process.execPath, ["--input-type=module", "--eval", script, file]);
+    expect(recordsOf(file)).toEqual([{ n: 1 }]);
+  });
+
+  it("are counted as lost, each of them, when they cannot be written", () => {
+    const file = newFile();
+    expect(onFullDisk(file, "best-effort", "writeSoon")).toEqual([["went on", "went on"], 2]);
+    expect(recordsOf(file).find(({ event }) => event === "lost")).toMatchObject({ by: "host", count: 2 });
+  });
+});
+
 describe("an audit log does not", () => {
   it("let anything go on that it could not record, when it is strict", () => {
     expect(onFullDisk(newFile(), "strict")).toEqual([["refused", "refused"], 2]);
@@ -119,14 +177,15 @@ describe("an audit log does not", () => {
  *
  * @returns what the first two were answered, and how many were lost
  */
-function onFullDisk(file: string, mode: "strict" | "best-effort"): unknown {
+function onFullDisk(file: string, mode: "strict" | "best-effort", how: "write" | "writeSoon" = "write"): unknown {
   const script = `
     import { truncateSync } from "node:fs";
     import { AuditLog } from ${JSON.stringify(import.meta.resolve("../../../host/gateway/audit-log.ts"))};
     const [file, mode] = process.argv.slice(1);
     const log = AuditLog.open({ file, mode });
     const big = { event: "big", reason: Array.from({ length: 8 }, () => "x".repeat(1000)) };
-    const answers = [log.write(big), log.write(big)].map((wentOn) => (wentOn ? "went on" : "refused"));
+    const answers = [log.${how}(big), log.${how}(big)].map((wentOn) => (wentOn ? "went on" : "refused"));
+    await new Promise((resolve) => setImmediate(resolve));
     truncateSync(file, 0);
     log.write({ event: "after" });
     console.log(JSON.stringify([answers, log.lost]));
