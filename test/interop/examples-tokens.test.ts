@@ -7,7 +7,7 @@ import { makePki } from "../support/pki.ts";
 import { pythonPackage } from "../support/python-packages.ts";
 import { wasmtimeHeaders } from "../support/wasmtime-headers.ts";
 
-/** docs/examples/tokens-*: tokens.wasm called from Python, C and JavaScript. The one in Rust is in on-demand. */
+/** docs/examples/tokens-*: tokens.wasm called from Python, C and JavaScript. The one in Rust is in examples-rust. */
 
 const version = "50.0.1";
 const tokens = repositoryFile("dist/components/tokens.wasm");
@@ -19,7 +19,7 @@ beforeAll(async () => {
   const { leaf } = await makePki({ leaf: { cn: "alice" } });
   writeFileSync(certificate, leaf.der);
   wasmtime = await pythonPackage(`wasmtime==${version}`);
-  if (withC) await buildC();
+  await buildC();
   await transpile();
 }, 300_000);
 afterAll(() => rmSync(work, { recursive: true, force: true }));
@@ -43,15 +43,12 @@ async function transpile(): Promise<void> {
   await mustRun(process.execPath, [jco, "transpile", tokens, "-o", "transpiled"], { cwd: folder });
 }
 
-/** `npm run test:interop` says so where the headers of Wasmtime's C API cannot be fetched. */
-const withC = process.env["INTEROP_WITHOUT"] !== "docs/examples/tokens-c";
-
 const programs: Record<string, (certificate: string) => Promise<Ended>> = {
   Python: (file) =>
     runProgram("python3", [repositoryFile("docs/examples/tokens-python/tokens.py"), tokens, file], {
       env: { PYTHONPATH: wasmtime, PYTHONDONTWRITEBYTECODE: "1" },
     }),
-  ...(withC ? { C: (file: string) => runProgram(join(work, "tokens"), [tokens, file]) } : {}),
+  C: (file) => runProgram(join(work, "tokens"), [tokens, file]),
   "JavaScript, by jco": (file) => runProgram(process.execPath, ["tokens.js", file], { cwd: join(work, "node") }),
 };
 

@@ -25,6 +25,7 @@ async fn main() -> Result<ExitCode> {
     let anchors = arguments.next().context("wasi-tls-rust CA.pem COMPONENT.wasm ARGUMENTS...")?;
     let command: Vec<String> = arguments.collect();
     let component = command.first().context("no component")?;
+    let authorities = PrivateAuthorities::read(&anchors)?;
 
     let engine = Engine::default();
     let component = Component::from_file(&engine, component)?;
@@ -42,7 +43,7 @@ async fn main() -> Result<ExitCode> {
             .allow_tcp(true)
             .allow_ip_name_lookup(true)
             .build(),
-        tls: WasiTlsCtxBuilder::new().provider(Box::new(PrivateAuthorities::read(&anchors)?)).build(),
+        tls: WasiTlsCtxBuilder::new().provider(Box::new(authorities)).build(),
         table: ResourceTable::new(),
     };
     let mut store = Store::new(&engine, host);
