@@ -16,6 +16,7 @@ const commands: Record<string, { summary: string; load: () => Promise<Command> }
   },
   build: { summary: "build a component from TypeScript or JavaScript", load: async () => (await import("./commands/build.ts")).command },
   policy: { summary: "check and explain what the proxy is told to do", load: async () => (await import("./commands/policy.ts")).command },
+  audit: { summary: "read the audit log of a proxy", load: async () => (await import("./commands/audit.ts")).command },
   ca: { summary: "make and keep a certification authority", load: async () => (await import("./commands/ca.ts")).command },
   demo: {
     summary: "show a component fetch a page from another one over TLS",
