@@ -1,5 +1,5 @@
 import { dropInOrder } from "../../src/bindings/drop.ts";
-import { hostText } from "../../src/policy/index.ts";
+import { hostText, type HttpRequest } from "../../src/policy/index.ts";
 import type { TlsConnection } from "../../src/tls/index.ts";
 import { MessageStreams } from "./message-streams.ts";
 import { lingerOn, type Requests, serveRequests, type ServerLink } from "./requests.ts";
@@ -22,21 +22,23 @@ export async function serveInspected(
 ): Promise<string | undefined> {
   const { client, service } = visit;
   const target: Target = { host: hostText(destination.route.host), port: destination.port };
+  const question = (method: string, path: string, authority: string | undefined, upgrade: string | undefined): HttpRequest => ({
+    ...target,
+    secure: true,
+    method,
+    path,
+    authority,
+    upgrade,
+    groups: client.groups,
+  });
   const requests: Requests = {
     asksForToken: false,
     understand: (head, upgrade) => ({
       tag: "request",
       target,
-      question: {
-        ...target,
-        secure: true,
-        method: head.method,
-        path: head.path,
-        authority: head.fields.get("host"),
-        upgrade,
-        groups: client.groups,
-      },
+      question: question(head.method, head.path, head.fields.get("host"), upgrade),
     }),
+    plain: ({ method, target: path, host }) => question(method, path, host, undefined),
     connect: async () => {
       const { timeouts } = service.live.policy.settings;
       const result = await service.upstreams.connect(destination, {

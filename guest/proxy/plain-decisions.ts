@@ -24,7 +24,7 @@ export class PlainDecisions implements Disposable {
   private readonly edits = new Map<Edits, HostEdits>();
   private basis: object | undefined;
   private current: Pick<Known, "question" | "decision"> | undefined;
-  private unserved: (Unserved & { readonly question: HttpRequest }) | undefined;
+  private unserved: (Unserved & { readonly question: HttpRequest; readonly basis: object | undefined }) | undefined;
 
   constructor(visit: Visit, question: (request: Request) => HttpRequest) {
     this.visit = visit;
@@ -57,14 +57,15 @@ export class PlainDecisions implements Disposable {
 
   /** The last request did not go on after all, and comes again. */
   notAnswered(): void {
-    this.unserved = { ...this.current!, isRecorded: true };
+    this.unserved = { ...this.current!, isRecorded: true, basis: this.basis };
   }
 
   /** What was decided on the last request if that is what is asked now: it was not served, and has been read again. */
   takeUnserved(question: HttpRequest): Unserved | undefined {
     const { unserved } = this;
     this.unserved = undefined;
-    return unserved !== undefined && isSame(unserved.question, question) ? unserved : undefined;
+    if (unserved === undefined || unserved.basis !== this.visit.service.decider.basis()) return undefined;
+    return isSame(unserved.question, question) ? unserved : undefined;
   }
 
   [Symbol.dispose](): void {
@@ -75,7 +76,7 @@ export class PlainDecisions implements Disposable {
     const { client } = this.visit;
     const edits = decision.tag === "allow" && decision.edits.secrets.length === 0 ? this.editsOf(decision.edits) : undefined;
     if (edits === undefined) {
-      this.unserved = { question, decision, isRecorded: false };
+      this.unserved = { question, decision, isRecorded: false, basis: this.basis };
       return undefined;
     }
     const event = recordOf("request", client.id, {
@@ -86,7 +87,7 @@ export class PlainDecisions implements Disposable {
     });
     const known = { question, decision, edits, event };
     if (this.known.size >= MOST_KNOWN) this.known.clear();
-    if (this.basis !== undefined) this.known.set(key, known);
+    if (this.basis !== undefined && key.length <= MOST_KEY) this.known.set(key, known);
     return this.allow(known);
   }
 
@@ -127,4 +128,6 @@ function isSame(a: HttpRequest, b: HttpRequest): boolean {
   return a.method === b.method && a.path === b.path && a.authority === b.authority && a.upgrade === b.upgrade;
 }
 
-const MOST_KNOWN = 64;
+/** Of thousands of connections each keeps so much. */
+const MOST_KNOWN = 16;
+const MOST_KEY = 512;

@@ -21,6 +21,8 @@ export async function servePlain(tcp: ClientConnection, visit: Visit, first: Inc
   const requests: Requests = {
     asksForToken: true,
     understand: (head, upgrade) => understand(head, upgrade, client.groups),
+    // Their targets name a server each.
+    plain: undefined,
     connect: async (target) => {
       const { timeouts } = service.live.policy.settings;
       try {

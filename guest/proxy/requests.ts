@@ -1,13 +1,15 @@
-import type { Message } from "sallyport:gateway/http@0.1.0";
+import type { Message, Request } from "sallyport:gateway/http@0.1.0";
 import { type Framing, HttpError, type RequestHead } from "../../src/http1/index.ts";
 import type { HttpRequest, RequestDecision } from "../../src/policy/index.ts";
 import { StreamClosed, StreamFailure } from "../../src/streams/index.ts";
 import { answer, linger } from "./answers.ts";
+import { converse } from "./conversation.ts";
 import { forwardedHead, upgradeOf, webSocketFault } from "./forwarded-head.ts";
 import { exchange, type Exchanged, MessageStreams } from "./message-streams.ts";
 import { CHALLENGE, MOST_REFUSALS } from "./credentials.ts";
+import { PlainDecisions } from "./plain-decisions.ts";
 import type { Refusal } from "./proxy-auth.ts";
-import { decided, tell, write } from "./records.ts";
+import { decided, pathOf, tell, write } from "./records.ts";
 import { tellRefusal } from "./refusals.ts";
 import { relaySides } from "./relay.ts";
 import { type Incoming, nextRequest } from "./request-head.ts";
@@ -36,6 +38,8 @@ export interface Requests {
   /** Whether clients have to show the proxy's token in each request. */
   readonly asksForToken: boolean;
   understand(head: RequestHead, upgrade: string | undefined): Understood;
+  /** What to ask about a plain request that the host has read; `undefined`: each is read here. */
+  readonly plain: ((request: Request) => HttpRequest) | undefined;
   connect(
     target: Target,
   ): Promise<{ readonly tag: "ok"; readonly val: ServerLink } | { readonly tag: "err"; readonly val: UpstreamFailure }>;
@@ -59,16 +63,19 @@ export async function serveRequests(
 ): Promise<string | undefined> {
   const loop = new RequestLoop(client, visit, requests, link);
   try {
-    for (let incoming = first; ;) {
-      incoming ??= await loop.next();
-      const end = await loop.serve(incoming);
+    for (let incoming = first; ; incoming = undefined) {
+      const last = incoming === undefined ? await loop.converse() : undefined;
+      if (last !== undefined) return last.error;
+      const end = await loop.serve(incoming ?? (await loop.next()));
       if (end !== undefined) return end.error;
-      incoming = undefined;
     }
   } finally {
     loop[Symbol.dispose]();
   }
 }
+
+/** What has to be known of a request to speak of its answer. */
+export type Answerable = Pick<RequestHead, "method" | "path" | "persistent">;
 
 /** The client connection ends; with an error unless this is just the end. */
 interface End {
@@ -80,12 +87,39 @@ class RequestLoop implements Disposable {
   private readonly visit: Visit;
   private readonly requests: Requests;
   private link: ServerLink | undefined;
+  private readonly decisions: PlainDecisions | undefined;
 
   constructor(client: MessageStreams, visit: Visit, requests: Requests, link: ServerLink | undefined) {
     this.client = client;
     this.visit = visit;
     this.requests = requests;
     this.link = link;
+    this.decisions = requests.plain === undefined ? undefined : new PlainDecisions(visit, requests.plain);
+  }
+
+  /** Let the host serve plain requests for as long as there are any. @returns `undefined` if something is to be read here */
+  async converse(): Promise<End | undefined> {
+    const { client, service } = this.visit;
+    const { decisions } = this;
+    const isPossible =
+      decisions !== undefined && !this.client.isBroken && this.client.reader.buffered === 0 && service.byPlaceholder.size === 0;
+    const link = isPossible && this.link !== undefined ? this.usableLink(this.link.target) : undefined;
+    if (decisions === undefined || link === undefined) return undefined;
+    const stop = await converse(this.client, link.streams, {
+      idle: seconds(service.live.policy.settings.timeouts.idle),
+      headLimit: service.live.policy.settings.limits.headBytes,
+      allowUnauthenticatedEnd: link.tls === undefined,
+      scope: client.scope,
+      idleScope: client.idle,
+      tally: client.tally,
+      decide: (request) => decisions.decide(request),
+    });
+    if (stop.tag === "not-answered") decisions.notAnswered();
+    if (stop.tag === "idle") return { error: undefined };
+    if (stop.tag === "last") return await this.answered(decisions.last, link.target, stop.val.message);
+    if (stop.tag !== "failed") return undefined;
+    const { ofClient, error, begun } = stop.val;
+    return await this.exchangeFailed(decisions.last, link.target, { side: ofClient ? "client" : "server", error, begun });
   }
 
   next(): Promise<Incoming> {
@@ -112,14 +146,17 @@ class RequestLoop implements Disposable {
       if (fault !== undefined) return await this.refuse(head, 400, fault, "malformed-upgrade");
     }
     const { target, question } = understood;
-    const decision = await service.decider.decideRequest(question, client.id);
-    service.summary.requests++;
-    write("request", client.id, {
-      ...decided(decision, decision.because),
-      method: head.method,
-      path: pathOf(head),
-      target: targetText(target),
-    });
+    const before = this.decisions?.takeUnserved(question);
+    const decision = before?.decision ?? (await service.decider.decideRequest(question, client.id));
+    if (before?.isRecorded !== true) {
+      service.summary.requests++;
+      write("request", client.id, {
+        ...decided(decision, decision.because),
+        method: head.method,
+        path: pathOf(head),
+        target: targetText(target),
+      });
+    }
     if (decision.tag === "deny") {
       service.summary.denied++;
       const why = `the policy does not allow this request: ${decision.because.reason} (${decision.because.rule})`;
@@ -129,6 +166,11 @@ class RequestLoop implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.disconnect();
+    this.decisions?.[Symbol.dispose]();
+  }
+
+  private disconnect(): void {
     this.link?.[Symbol.dispose]();
     this.link = undefined;
   }
@@ -180,7 +222,7 @@ class RequestLoop implements Disposable {
     }
   }
 
-  private async answered(head: RequestHead, target: Target, response: Message): Promise<End | undefined> {
+  private async answered(head: Answerable, target: Target, response: Message): Promise<End | undefined> {
     const { client, service } = this.visit;
     const { streams } = this.link!;
     if (response.upgraded) {
@@ -189,16 +231,20 @@ class RequestLoop implements Disposable {
       await passOn(this.client, streams, client.tally);
       return { error: (await relaySides(this.client, streams, sides)).error };
     }
-    if (!response.reusable || streams.isBroken) this[Symbol.dispose]();
+    if (!response.reusable || streams.isBroken) this.disconnect();
     if (this.client.isBroken || response.endedByClose || !head.persistent) return { error: undefined };
     // The response says to the client that the connection ends where the server's does.
     return response.reusable ? undefined : { error: undefined };
   }
 
-  private async exchangeFailed(head: RequestHead, target: Target, failed: Exchanged & { tag: "failed" }): Promise<End> {
+  private async exchangeFailed(
+    head: Answerable,
+    target: Target,
+    failed: Pick<Exchanged & { tag: "failed" }, "side" | "error" | "begun">,
+  ): Promise<End> {
     const { service } = this.visit;
     service.summary.failed++;
-    this[Symbol.dispose]();
+    this.disconnect();
     const why = `the ${failed.side === "client" ? "request's body" : "server's response"} could not be passed on: ${failed.error}`;
     if (failed.begun) {
       this.tellStatus(head, target, undefined, why);
@@ -211,7 +257,7 @@ class RequestLoop implements Disposable {
   }
 
   private async connect(target: Target): Promise<UpstreamFailure | undefined> {
-    this[Symbol.dispose]();
+    this.disconnect();
     const result = await this.requests.connect(target);
     if (result.tag === "err") return result.val;
     this.link = result.val;
@@ -240,7 +286,7 @@ class RequestLoop implements Disposable {
 
   private async secretRefused(head: RequestHead, framing: Framing, target: Target, error: SecretRefused): Promise<End | undefined> {
     this.visit.service.summary.denied++;
-    this[Symbol.dispose]();
+    this.disconnect();
     this.tellStatus(head, target, error.status, error.message);
     return await this.say(head, framing, error.status, error.message);
   }
@@ -280,14 +326,14 @@ class RequestLoop implements Disposable {
     return { error: why };
   }
 
-  private async close(head: RequestHead | undefined, status: number, why: string, fields: readonly (readonly [string, string])[] = []) {
+  private async close(head: Answerable | undefined, status: number, why: string, fields: readonly (readonly [string, string])[] = []) {
     const { client } = this.visit;
     if (this.client.isBroken) throw new MessageCut(why);
     const options = { close: true, head: head?.method === "HEAD", fields, scope: client.scope };
     client.tally.toClient += await answer(this.client.writer, status, why, options);
   }
 
-  private tellStatus(head: RequestHead, target: Target, status: number | undefined, error?: string): void {
+  private tellStatus(head: Answerable, target: Target, status: number | undefined, error?: string): void {
     tell("request", this.visit.client.id, {
       method: head.method,
       path: pathOf(head),
@@ -322,7 +368,3 @@ function mayRepeat({ method }: RequestHead, framing: Framing, outcome: Exchanged
 }
 
 const IDEMPOTENT: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS", "TRACE"]);
-
-function pathOf({ path }: RequestHead): string {
-  return path.split("?", 1)[0]!;
-}
