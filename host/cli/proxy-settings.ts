@@ -1,5 +1,7 @@
 import { resolve } from "node:path";
 import { AuthorityError } from "../authority/authority-error.ts";
+import { checkDecisions } from "../component/decision-thread.ts";
+import { type ComponentCode, ComponentError } from "../component/instance.ts";
 import { AuditError } from "../gateway/audit-log.ts";
 import type { SecretForm, SecretGrant } from "../gateway/secret-grants.ts";
 import type { SecretSource } from "../gateway/secret-source.ts";
@@ -56,7 +58,7 @@ export async function proxyStart(
   const code = loadFile(ownComponent("proxy"));
   code.catch(() => {});
   const decide = textOf(parsed, "decide");
-  const decider = decide === undefined ? undefined : { code: await loadFile(decide, DECIDER_MEMORY) };
+  const decider = decide === undefined ? undefined : { code: await loadDecider(decide) };
   return {
     ...rest,
     source: await PolicySource.open(config, ownComponent("interception")),
@@ -92,6 +94,18 @@ export function asProxyError(cause: unknown): unknown {
 export function reloadFailure(cause: unknown): string {
   const message = cause instanceof Error ? cause.message : String(cause);
   return `sallyport: the new policy is not used, the old one stays: ${message.replaceAll("\n", "; ")}`;
+}
+
+/** Rules that can be asked: whoever gave them hears at once where they cannot, and not with the first client. */
+async function loadDecider(file: string): Promise<ComponentCode> {
+  const code = await loadFile(file, DECIDER_MEMORY);
+  try {
+    await checkDecisions(code);
+  } catch (cause) {
+    if (!(cause instanceof ComponentError)) throw cause;
+    throw new CommandError(exitCodes.data, `--decide ${file}: ${cause.message}`);
+  }
+  return code;
 }
 
 /** Bytes. */

@@ -3,6 +3,7 @@ import { parentPort, workerData } from "node:worker_threads";
 import { createImports } from "../index.ts";
 import type { DecisionQuestion, FromDecisions, ToDecisions } from "./decision-thread.ts";
 import { type ComponentCode, instantiate } from "./instance.ts";
+import { sizeOf } from "./value-size.ts";
 
 type Decisions = Record<"decideConnect" | "decideClientHello" | "decideRequest", (request: object) => Promise<unknown>>;
 
@@ -39,18 +40,6 @@ async function answer(of: Decisions, { tag, val }: DecisionQuestion): Promise<vo
   } catch (cause) {
     post({ tag: "failed", reason: reasonOf(cause) });
   }
-}
-
-function sizeOf(value: unknown, most: number): number {
-  if (typeof value === "string") return value.length;
-  if (value instanceof Uint8Array) return value.length;
-  if (typeof value !== "object" || value === null) return 8;
-  let size = 8;
-  for (const part of Object.values(value)) {
-    size += sizeOf(part, most);
-    if (size > most) break;
-  }
-  return size;
 }
 
 function reasonOf(cause: unknown): string {

@@ -1,9 +1,9 @@
 import { type DecisionFailure, type DecisionQuestion, DecisionThread } from "../component/decision-thread.ts";
 import type { ComponentCode } from "../component/instance.ts";
-import { type Ledger, Resource, Trap } from "../io/ledger.ts";
+import { Resource, Trap } from "../io/ledger.ts";
 import { Pollable } from "../io/poll.ts";
 import { Signal } from "../io/signal.ts";
-import type { Recorder } from "./recorder.ts";
+import { type LimitContext, RateLimit } from "./rate-limit.ts";
 
 /** Rules that answer in place of a policy. */
 export interface DeciderGrant {
@@ -20,7 +20,9 @@ export type DeciderAnswer =
   | { tag: "failed"; val: DecisionFailure | "not-recorded" };
 
 /** The imports `sallyport:gateway/decider` of one instance. */
-export function deciderImports(ledger: Ledger, recorder: Recorder, grant: DeciderGrant | undefined): Record<string, unknown> {
+export function deciderImports(context: LimitContext, grant: DeciderGrant | undefined): Record<string, unknown> {
+  const { ledger, recorder } = context;
+  const failures = new RateLimit(context, "failed-decisions", FAILURES_A_SECOND);
   const thread = grant === undefined ? undefined : new DecisionThread(grant.code, grant.timeout ?? DEFAULT_TIMEOUT);
   if (thread !== undefined) ledger.own(() => thread.close());
 
@@ -50,7 +52,9 @@ export function deciderImports(ledger: Ledger, recorder: Recorder, grant: Decide
       if (decided.tag === "decision") this.#answer = { tag: tag === "request" ? "request" : "connection", val: decided.val };
       else {
         const { failure, reason } = decided;
-        const recorded = recorder.host("decision-failed", { connection: Number(connection), question: tag, failure, reason });
+        const label = connection > BigInt(Number.MAX_SAFE_INTEGER) ? undefined : Number(connection);
+        // Whoever asks without end must not fill the log with what it is refused.
+        const recorded = !failures.take() || recorder.host("decision-failed", { connection: label, question: tag, failure, reason });
         this.#answer = { tag: "failed", val: recorded ? failure : "not-recorded" };
       }
       this.#changed.notify();
@@ -71,3 +75,4 @@ function nobody(): never {
 
 const NONE = { tag: "failed", failure: "trap", reason: "there is no such component" } as const;
 const DEFAULT_TIMEOUT = 1000;
+const FAILURES_A_SECOND = 100;

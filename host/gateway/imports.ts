@@ -85,7 +85,7 @@ export function gatewayImports(context: GatewayContext, grants: GatewayGrants): 
       limit: new IssueLimit(limits, rates),
     }),
     "sallyport:gateway/control": controlImports(ledger, control),
-    "sallyport:gateway/decider": deciderImports(ledger, recorder, grants.decider),
+    "sallyport:gateway/decider": deciderImports(limits, grants.decider),
     "sallyport:policy/decisions": decisionTypes,
     "sallyport:gateway/dial": dialImports({
       ledger,

@@ -83,7 +83,7 @@ export class RateLimit {
     clearTimeout(this.#timer);
     this.#disown();
     const { recorder } = this.#context;
-    recorder.host("over-limit", { limit: this.#what, per_second: this.#perSecond, count });
+    recorder.host("over-limit", { limit: this.#what, most: this.#perSecond, count });
     recorder.life.add("untold", -count);
   }
 }

@@ -1,31 +1,17 @@
-import { cpSync, mkdtempSync, rmSync } from "node:fs";
 import { connect, type Socket } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { ComponentCode, RunResult } from "../../host/component/instance.ts";
 import { supervise } from "../../host/component/supervisor.ts";
 import { recordsOf, tcpServer, temporaryFolder } from "../support/gateway-instance.ts";
-import { buildGuest } from "../support/guest-run.ts";
+import { gatewayGuest } from "./gateway-guest.ts";
 
-const root = fileURLToPath(new URL("../..", import.meta.url));
 const folder = temporaryFolder();
 let code: ComponentCode;
 let removeGuest: () => Promise<void>;
 let server: Awaited<ReturnType<typeof tcpServer>>;
 
 beforeAll(async () => {
-  const packages = mkdtempSync(join(tmpdir(), "sallyport-wit-"));
-  cpSync(join(root, "wit/gateway"), join(packages, "sallyport-gateway"), { recursive: true });
-  cpSync(join(root, "wit/policy"), join(packages, "sallyport-policy"), { recursive: true });
-  const built = await buildGuest({
-    entry: "test/hostile/guests/gateway.ts",
-    wit: "test/hostile/guests/gateway.wit",
-    world: "gateway-attack",
-    witDeps: [join(root, "wit/deps"), join(root, "wit/tls.wit"), packages],
-  });
-  rmSync(packages, { recursive: true });
+  const built = await gatewayGuest();
   code = built.code;
   removeGuest = built.remove;
   server = await tcpServer(() => {});

@@ -1,19 +1,16 @@
-import { cpSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { type AddressInfo } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { createServer, type Server } from "node:tls";
-import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { ComponentCode } from "../../host/component/instance.ts";
 import { supervise } from "../../host/component/supervisor.ts";
 import type { GatewayGrants, TlsGrants } from "../../host/index.ts";
 import { recordsOf, tcpServer, temporaryFolder } from "../support/gateway-instance.ts";
-import { buildGuest, startGuest } from "../support/guest-run.ts";
+import { startGuest } from "../support/guest-run.ts";
 import { makePki, type TestPki } from "../support/pki.ts";
+import { gatewayGuest } from "./gateway-guest.ts";
 
 const SECRET = "s3cr3t-that-nobody-reads-0123456789";
-const root = fileURLToPath(new URL("../..", import.meta.url));
 const folder = temporaryFolder();
 let code: ComponentCode;
 let removeGuest: () => Promise<void>;
@@ -23,16 +20,7 @@ let port: number;
 let received = "";
 
 beforeAll(async () => {
-  const packages = mkdtempSync(join(tmpdir(), "sallyport-wit-"));
-  cpSync(join(root, "wit/gateway"), join(packages, "sallyport-gateway"), { recursive: true });
-  cpSync(join(root, "wit/policy"), join(packages, "sallyport-policy"), { recursive: true });
-  const built = await buildGuest({
-    entry: "test/hostile/guests/gateway.ts",
-    wit: "test/hostile/guests/gateway.wit",
-    world: "gateway-attack",
-    witDeps: [join(root, "wit/deps"), join(root, "wit/tls.wit"), packages],
-  });
-  rmSync(packages, { recursive: true });
+  const built = await gatewayGuest();
   code = built.code;
   removeGuest = built.remove;
   process.env["SALLYPORT_TEST_SECRET"] = SECRET;

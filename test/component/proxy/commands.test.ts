@@ -235,6 +235,41 @@ describe("sallyport proxy", () => {
     expect(run.stdout).toBe("");
   });
 
+  it("with rules that cannot be asked does not start, and says why before any client comes", async () => {
+    const file = writePolicy("decided.json", policy());
+    const other = await sallyport([
+      "proxy",
+      "--config",
+      file,
+      "--decide",
+      fileURLToPath(new URL("../../../dist/components/proxy.wasm", import.meta.url)),
+    ]).ended;
+    expect([other.code, other.stdout]).toEqual([65, ""]);
+    expect(other.stderr).toContain("does not export sallyport:policy/decisions");
+    const none = join(folder, "none.wasm");
+    writeFileSync(none, "no component");
+    const noComponent = await sallyport(["exec", "--config", file, "--decide", none, "--", process.execPath, "-e", "console.log(1)"]).ended;
+    expect([noComponent.code, noComponent.stdout]).toEqual([65, ""]);
+  });
+
+  it("has certificates for no more names than its policy sets, and the host records what was asked for beyond", async () => {
+    const audit = join(folder, "audit-names.jsonl");
+    const hosts = [fronted("a.test"), fronted("b.test")];
+    const file = writePolicy("names.json", policy({ hosts, limits: { certificate_names: 1 } }));
+    const proxy = await startedProxy(["--config", file, "--audit", audit]);
+    expect(await proxy.ask("a.test")).toContain("200 OK");
+    await proxy.ask("b.test").catch(() => {});
+    expect(await proxy.ask("a.test")).toContain("200 OK");
+    await expect
+      .poll(() => recordsOf(audit).find(({ event }) => event === "over-limit"), { timeout: 10_000 })
+      .toMatchObject({
+        by: "host",
+        limit: "certificate-names",
+        most: 1,
+        count: 1,
+      });
+  });
+
   it("does not start with a policy that is bad, unsafe, or names what was not given", async () => {
     const bad = await sallyport(["proxy", "--config", writePolicy("bad.json", policy({ default: "open" }))]).ended;
     expect([bad.code, bad.stderr]).toEqual([65, expect.stringContaining("$.default")]);

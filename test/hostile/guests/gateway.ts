@@ -1,6 +1,7 @@
 // Calls the imports directly, without any library of ours between: what a compromised proxy can do.
 import { record, type Event } from "sallyport:gateway/audit@0.1.0";
 import { Channel } from "sallyport:gateway/control@0.1.0";
+import { type Answer, Asked, type Question } from "sallyport:gateway/decider@0.1.0";
 import { dial, type Connection } from "sallyport:gateway/dial@0.1.0";
 import { Queue } from "sallyport:gateway/event-queue@0.1.0";
 import { forwardResponse } from "sallyport:gateway/http@0.1.0";
@@ -110,6 +111,54 @@ const attacks: Record<string, (args: string[]) => void> = {
       pause(50);
     }
   },
+  /** Ask rules that somebody else wrote. */
+  decide([how = ""]) {
+    const connect = (host: string, groups: string[] = []): Question => ({ tag: "connect", val: { host, port: 443, groups } });
+    const ask = (question: Question) => Asked.ask(question, BIGGEST);
+    if (how === "again") {
+      using asked = ask(connect("tunnel.test"));
+      block(asked.subscribe());
+      say([1, 2, 3].map(() => told(asked.answer())).join(" "));
+    }
+    if (how === "oversized") {
+      const request = { host: "a.test", port: 443, secure: true, method: "GET", path: "/".padEnd(3_000_000, "x"), groups: [] };
+      const questions: Question[] = [
+        connect("x".repeat(2_100_000)),
+        connect(
+          "a.test",
+          Array.from({ length: 250_000 }, () => "g"),
+        ),
+        { tag: "request", val: request as Extract<Question, { tag: "request" }>["val"] },
+        connect("tunnel.test"),
+      ];
+      for (const question of questions) {
+        using asked = ask(question);
+        block(asked.subscribe());
+        say(told(asked.answer()));
+      }
+    }
+    if (how === "fill") {
+      const asked = [ask(connect("spin.test"))];
+      const big = connect("x".repeat(1_500_000));
+      while (asked.length < 30 && told(asked.at(-1)!.answer()) === "none") {
+        asked.push(ask(big));
+        pause(1);
+      }
+      say(`${told(asked.at(-1)!.answer())} ${asked.length - 1}`);
+      held.push(asked);
+    }
+    if (how === "flood") {
+      const asked = [ask(connect("spin.test"))];
+      while (asked.length < 3001) asked.push(ask(connect("tunnel.test")));
+      pause(1);
+      say(`too-many ${asked.filter((one) => told(one.answer()) === "failed(too-many)").length}`);
+      held.push(asked);
+    }
+    if (how === "drop") {
+      for (let i = 0; i < 500; i++) ask(connect("spin.test"))[Symbol.dispose]();
+      say("dropped");
+    }
+  },
   /** Wait on a queue for timers, far more of which are idle. */
   queue() {
     using queue = new Queue();
@@ -181,6 +230,12 @@ function plain(port: number): Transport {
 }
 
 const held: unknown[] = [];
+const BIGGEST = u64(2 ** 53);
+
+function told(answer: Answer | undefined | null): string {
+  if (answer === undefined || answer === null) return "none";
+  return answer.tag === "failed" ? `failed(${answer.val})` : answer.val.tag;
+}
 
 /** Carry the bytes of a handshake through the guest's own memory. */
 function carry(streams: IoStreams, transport: Transport, client: Client): void {

@@ -42,7 +42,7 @@ describe("records of a component", () => {
     expect(await ofComponent()).toHaveLength(10);
     expect(over()).toEqual([]);
     vi.advanceTimersByTime(1000);
-    expect(over()).toMatchObject([{ by: "host", limit: "audit-records", per_second: 10, count: 20 }]);
+    expect(over()).toMatchObject([{ by: "host", limit: "audit-records", most: 10, count: 20 }]);
     times(11, record);
     expect(await ofComponent()).toHaveLength(20);
     vi.advanceTimersByTime(1000);
