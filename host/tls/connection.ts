@@ -1,65 +1,44 @@
 import { type ClientHello, ClientHelloReader } from "../../src/wire/client-hello.ts";
-import type { ServerName } from "../../src/wire/server-name.ts";
 import { TlsWireError } from "../../src/wire/wire-error.ts";
 import type { KeyPair } from "../identity/private-identity.ts";
-import { PublicChain } from "../identity/public-identity.ts";
 import { AnchorSet } from "../identity/trust-anchors.ts";
-import { alertFor, verdict } from "../identity/verdict.ts";
+import { alertFor } from "../identity/verdict.ts";
 import { Signal } from "../io/signal.ts";
-import type { CertificateError, Ending, HostMover, IoFailure, Sink, Source, SourceState, TlsErrorValue } from "../io/source.ts";
-import { Alert, plaintextAlert, receivedAlert, sealedAlert, trafficSecret } from "./alert.ts";
+import type { CertificateError, HostMover, IoFailure, Sink, Source, SourceState, TlsErrorValue } from "../io/source.ts";
+import { Alert, plaintextAlert, receivedAlert } from "./alert.ts";
+import { AlertSealer } from "./alert-sealer.ts";
 import { answerHello } from "./answer.ts";
 import { ApplicationSide } from "./application-side.ts";
 import { attach, type Attachment } from "./attachment.ts";
+import { ConfiguredThings, type Thing } from "./configured-things.ts";
+import {
+  chosenAlpn,
+  chosenIdentity,
+  type ConnectionInfo,
+  type Negotiated,
+  negotiatedWith,
+  type Outcome,
+  type Peer,
+  type Target,
+} from "./connection-info.ts";
 import { type ContextLease, leaseContext } from "./context-cache.ts";
+import { Feed, type Stage } from "./feed.ts";
 import { FlightGate } from "./flight-gate.ts";
 import { HandshakeWatch } from "./handshake-watch.ts";
+import { judge } from "./judge.ts";
 import { JsTransport } from "./js-transport.ts";
 import { Movers, NetworkSide } from "./network-side.ts";
 import { type NodeTls, startNodeTls } from "./node-tls.ts";
 import { canSuspend, type Effect, type Event, feeds, initial, type Phase, type Plan, pointsPassed, step } from "./phase.ts";
 import { SecondHello } from "./second-hello.ts";
-import { alpnWire, defaultSettings, type Settings, TLS12, TLS13 } from "./settings.ts";
+import { SessionKeeper } from "./session-keeper.ts";
+import { alpnWire, defaultSettings, type Settings, TLS13 } from "./settings.ts";
 import type { TlsHost } from "./tls-host.ts";
-import { suiteByName } from "./wire-names.ts";
 
 /** How a connection ends whose socket node:tls has: close_notify and a bare FIN look the same there. */
 const CANNOT_TELL = { tag: "ended", ending: "unauthenticated", mayBeCut: true } as const;
 
 const NO_ANCHORS = AnchorSet.fromX509([]);
-
-/** Record headers and tags of some hundred megabytes of data, or what a peer may send that is none. */
-const MAX_FRUITLESS = 1024 * 1024;
-
-/** What a server may send before it was judged is kept only up to here. */
-const MAX_UNPROVEN_SESSIONS = 4;
-
-/** What was negotiated, as `sallyport:tls/connection.connection-info`. */
-export interface ConnectionInfo {
-  protocolVersion: number;
-  cipherSuite: number;
-  alpnId: Uint8Array | undefined;
-  group: number | undefined;
-  sessionReused: boolean;
-  overridden: CertificateError[];
-}
-
-/** The peer as it was judged. */
-export interface Peer {
-  chain: PublicChain | undefined;
-  verdict: CertificateError[];
-}
-
-/** Whom a client talks to. */
-export interface Target {
-  server: ServerName;
-  /** The same as text. */
-  name: string;
-  /** For SNI: DNS names only. */
-  sni: string | undefined;
-}
-
-export type Outcome = { tag: "ok"; val: Ending } | { tag: "err"; val: TlsErrorValue };
 
 /**
  * One TLS connection, client or server: four streams around node:tls. What may happen when is decided by `phase`; here is
@@ -78,18 +57,24 @@ export class TlsConnection {
   #detail: string | undefined;
 
   readonly #movers = new Movers(() => this.#network);
-  readonly #network = new NetworkSide(this, {
-    arrived: () => this.#pump(),
-    isTaking: () => this.#phase.tag !== "established" || this.#transport?.isFlowing !== false,
-    use: (bytes) => this.#use(bytes),
+  readonly #network: NetworkSide = new NetworkSide(this, {
+    arrived: () => this.#feed.run(),
+    isTaking: () => this.#feed.isTaking,
+    use: (bytes) => this.#feed.use(bytes),
     broke: () => this.#fail({ tag: "transport" }, "the transport failed", undefined),
-    taken: () => this.#outboundTaken(),
+    taken: () => this.#feed.drained(),
+  });
+  readonly #feed = new Feed(this.#network, {
+    stage: () => this.#stage(),
+    readHello: (bytes) => this.#readHello(bytes),
+    inspect: (bytes) => this.#inspect(bytes),
+    transport: () => this.#transport,
+    ended: () => this.#networkIsOver(),
   });
   readonly #application = new ApplicationSide(this, {
     cut: () => this.#fail({ tag: "transport" }, "cut by the forwarder", undefined),
     endedWithoutNotice: () => (this.#attachment === undefined ? this.#outboundEnded() : this.#node?.destroy()),
   });
-  #pumping = false;
 
   #node: NodeTls | undefined;
   #transport: JsTransport | undefined;
@@ -97,8 +82,8 @@ export class TlsConnection {
   #watch = new HandshakeWatch();
   #secondHello: SecondHello | undefined;
   #lease: ContextLease | undefined;
-  readonly #configured = new Map<"anchors" | "identities", readonly unknown[]>();
-  #secret: Uint8Array | undefined;
+  readonly #configured: ConfiguredThings;
+  readonly #alerts: AlertSealer;
   #timer: NodeJS.Timeout | undefined;
 
   #helloReader: ClientHelloReader | undefined;
@@ -107,12 +92,8 @@ export class TlsConnection {
   #alpn: Uint8Array | undefined;
   #peer: Peer | undefined;
   #overridden: CertificateError[] = [];
-  #negotiated: Omit<ConnectionInfo, "overridden"> | undefined;
-  /** Bytes that were given to the TLS library while it could not write, without data coming of them. */
-  #fruitless = 0;
-  #sessionKey = "";
-  /** Sessions from a peer that was not let through yet; none once it was. */
-  #unprovenSessions: Buffer[] | undefined = [];
+  #negotiated: Negotiated | undefined;
+  #sessions: SessionKeeper | undefined;
   #attachment: Attachment | undefined;
   #attachedGroup: number | undefined;
   #wasFinished = false;
@@ -123,6 +104,8 @@ export class TlsConnection {
     this.#host = host;
     this.plan = plan;
     this.target = target;
+    this.#configured = new ConfiguredThings(host.configured);
+    this.#alerts = new AlertSealer(plan.role);
     host.connectionOpened(this);
   }
 
@@ -166,22 +149,8 @@ export class TlsConnection {
    *
    * @returns false past the limit; nothing has changed then
    */
-  configured(as: "anchors" | "identities", things: readonly { thing: unknown; size: number }[]): boolean {
-    if (this.#phase.tag === "ended") return false;
-    const budget = this.#host.configured;
-    const entered = things.filter(({ thing, size }) => budget.enter(thing, size)).map(({ thing }) => thing);
-    if (entered.length < things.length) {
-      for (const thing of entered) budget.leave(thing);
-      return false;
-    }
-    this.#forget(as);
-    this.#configured.set(as, entered);
-    return true;
-  }
-
-  #forget(as: "anchors" | "identities"): void {
-    for (const thing of this.#configured.get(as) ?? []) this.#host.configured.leave(thing);
-    this.#configured.delete(as);
+  configured(as: "anchors" | "identities", things: readonly Thing[]): boolean {
+    return this.#phase.tag !== "ended" && this.#configured.replace(as, things);
   }
 
   /** Begin. @returns false if it was begun before */
@@ -311,7 +280,7 @@ export class TlsConnection {
     }
     this.#watchTime();
     this.changed.notify();
-    this.#pump();
+    this.#feed.run();
     this.#endIfUnowned();
     return true;
   }
@@ -345,7 +314,7 @@ export class TlsConnection {
   #releaseFlight(): void {
     const records = this.#gate.release();
     // A client's next record is under another key, a server's under another number.
-    if (this.plan.role === "client" || records.length > 0) this.#secret = undefined;
+    if (this.plan.role === "client" || records.length > 0) this.#alerts.forget();
     this.#network.sendFlight(records);
   }
 
@@ -355,22 +324,15 @@ export class TlsConnection {
     this.#gate = new FlightGate("client");
     const anchors = settings.anchors ?? this.#host.anchors;
     const verifies = this.plan.points.has("verify");
-    const sessions = settings.useSessions && !verifies;
+    const sessions =
+      settings.useSessions && !verifies ? new SessionKeeper(this.#host.sessions, settings, this.target!, anchors) : undefined;
+    this.#sessions = sessions;
     const alpn = settings.alpnIds.length === 0 ? undefined : alpnWire(settings.alpnIds);
-    this.#sessionKey = [
-      this.target!.name,
-      settings.names.map((name) => (name.tag === "dns" ? name.name : name.text)).join(","),
-      anchors.id,
-      settings.identities.map((identity) => identity.id).join(","),
-      Buffer.from(alpn ?? []).toString("hex"),
-      settings.minimumVersion,
-      settings.maximumVersion,
-    ].join("|");
-    this.#startNode(
-      leaseContext(this.#host.contexts, "client", settings, settings.identities, anchors),
-      { alpn, session: sessions ? this.#host.sessions.take(this.#sessionKey) : undefined, requestCertificate: true },
-      sessions,
-    );
+    this.#startNode(leaseContext(this.#host.contexts, "client", settings, settings.identities, anchors), {
+      alpn,
+      session: sessions?.take(),
+      requestCertificate: true,
+    });
   }
 
   #answer(): void {
@@ -397,7 +359,7 @@ export class TlsConnection {
     const verified = verifies ? this.settings.anchors : undefined;
     const context = leaseContext(this.#host.contexts, "server", this.settings, [answer.identity], verified, groups);
     const alpn = answer.alpnId === undefined ? undefined : alpnWire([answer.alpnId]);
-    this.#startNode(context, { alpn, session: undefined, requestCertificate: verifies }, false);
+    this.#startNode(context, { alpn, session: undefined, requestCertificate: verifies });
     if (this.#node === undefined) return;
     // Only now: node:tls reads, and loses, what is there while it is being made.
     if (this.#attachment === undefined) {
@@ -411,7 +373,6 @@ export class TlsConnection {
   #startNode(
     lease: ContextLease | undefined,
     options: { alpn: Uint8Array | undefined; session: Buffer | undefined; requestCertificate: boolean },
-    keepSessions: boolean,
   ): void {
     if (lease === undefined) {
       this.#fail({ tag: "not-permitted" }, "this instance's connections have too many different settings for so many anchors", undefined);
@@ -423,44 +384,28 @@ export class TlsConnection {
     const transport =
       this.#attachment === undefined
         ? new JsTransport(
-            { wrote: (bytes) => this.#wrote(bytes), flowing: () => this.#flowing(), ended: () => this.#outboundEnded() },
+            { wrote: (bytes) => this.#wrote(bytes), flowing: () => this.#feed.flowing(), ended: () => this.#outboundEnded() },
             () => this.#network.hasRoom,
           )
         : undefined;
     this.#transport = transport;
-    const secretLabel = role === "client" ? "CLIENT_HANDSHAKE_TRAFFIC_SECRET" : "SERVER_TRAFFIC_SECRET_0";
+    const sessions = this.#sessions;
     this.#node = startNodeTls(
       transport ?? this.#attachment!.socket,
       { role, context, serverName: this.target?.sni, ...options },
       {
         finished: () => this.#guard(() => this.#finished()),
         data: (bytes) => {
-          this.#fruitless = Math.max(0, this.#fruitless - bytes.length);
+          this.#feed.bore(bytes.length);
           this.#application.receive(bytes);
         },
         closeNotify: () => this.#settle(transport === undefined ? CANNOT_TELL : { tag: "ended", ending: "authenticated" }),
         closed: () => this.#socketClosed(),
         failed: (code) => this.#tlsFailed(code),
-        ...(keepSessions ? { session: (session: Buffer) => this.#keepSession(session) } : {}),
-        ...(options.requestCertificate
-          ? {
-              keyLog: (line: string) => {
-                const entry = trafficSecret(line);
-                if (entry?.label === secretLabel) this.#secret = entry.secret;
-              },
-            }
-          : {}),
+        ...(sessions === undefined ? {} : { session: (session: Buffer) => sessions.keep(session) }),
+        ...(options.requestCertificate ? { keyLog: (line: string) => this.#alerts.learn(line) } : {}),
       },
     );
-  }
-
-  /**
-   * A session stands in for the certificate of the handshake that it came from, and a server can send one with its first
-   * flight, before that certificate was judged.
-   */
-  #keepSession(session: Buffer): void {
-    if (this.#unprovenSessions === undefined) this.#host.sessions.put(this.#sessionKey, session);
-    else if (this.#unprovenSessions.length < MAX_UNPROVEN_SESSIONS) this.#unprovenSessions.push(session);
   }
 
   /** Ciphertext from node:tls. */
@@ -475,20 +420,10 @@ export class TlsConnection {
     const wasHolding = this.#gate.isHolding;
     const go = this.#gate.push(bytes);
     // A server's tickets have the numbers that an alert of ours would use again.
-    if (go.length > 0 && this.#wasFinished) this.#secret = undefined;
+    if (go.length > 0 && this.#wasFinished) this.#alerts.forget();
     for (const chunk of go) this.#network.send(chunk);
     // The TLS library is on the stack; it is asked about the peer when it is not.
     if (!wasHolding && this.#gate.isHolding) queueMicrotask(() => this.#guard(() => this.#judge()));
-  }
-
-  /** The network took ciphertext: the TLS library may write on, and what it was not given for that reason may go in. */
-  #outboundTaken(): void {
-    const transport = this.#transport;
-    if (transport === undefined) return;
-    transport.drained();
-    if (transport.isBlocked || this.#fruitless === 0) return;
-    this.#fruitless = 0;
-    this.#pump();
   }
 
   #outboundEnded(): void {
@@ -512,9 +447,9 @@ export class TlsConnection {
 
   /** Give back everything that only a live connection needs. */
   #release(failure: IoFailure | undefined): void {
-    this.#secret = undefined;
+    this.#alerts.forget();
     this.#helloReader = undefined;
-    this.#unprovenSessions = [];
+    this.#sessions = undefined;
     clearTimeout(this.#timer);
     this.#network.close();
     this.#application.close(failure);
@@ -523,8 +458,7 @@ export class TlsConnection {
     if (this.#node === undefined) this.#attachment?.socket.destroy();
     this.#lease?.end();
     this.#lease = undefined;
-    this.#forget("anchors");
-    this.#forget("identities");
+    this.#configured.release();
     // What is no longer charged is no longer kept. Never the host's own again, though.
     if (this.settings.anchors !== undefined) this.settings.anchors = NO_ANCHORS;
     this.settings.identities = [];
@@ -539,16 +473,19 @@ export class TlsConnection {
   /** The handshake is done on our side. */
   #finished(): void {
     this.#wasFinished = true;
-    this.#negotiated = this.#negotiatedWith(this.#node!);
-    if (this.plan.role === "client") this.#identity = this.#chosenIdentity(this.#node!) ?? this.#identity;
+    const node = this.#node!;
+    const isClient = this.plan.role === "client";
+    const alpnId = isClient ? chosenAlpn(node, this.settings.alpnIds) : this.#alpn;
+    this.#negotiated = negotiatedWith(node, this.#watch, { alpnId, group: this.#attachedGroup });
+    if (isClient) this.#identity = chosenIdentity(node, this.settings.identities) ?? this.#identity;
     // In TLS 1.3 our flight has left before the client's certificate came: from here on nothing of ours may follow before it
     // was judged. In TLS 1.2 our last flight is about to be written, and withheld.
     const isTls13 = (this.#watch.serverHello?.version ?? 0) >= TLS13;
-    const verifiesLate = isTls13 && this.plan.role === "server" && this.#phase.tag === "handshaking" && !this.#phase.verified;
+    const verifiesLate = isTls13 && !isClient && this.#phase.tag === "handshaking" && !this.#phase.verified;
     if (verifiesLate) this.#gate.holdAll();
     this.#dispatch({ tag: "finished" });
     if (verifiesLate) this.#judge();
-    else if (this.plan.role === "client" && this.#node?.isSessionReused === true) this.#dispatch({ tag: "not-shown" });
+    else if (isClient && this.#node?.isSessionReused === true) this.#dispatch({ tag: "not-shown" });
   }
 
   /** The peer is known: form the verdict. */
@@ -560,29 +497,8 @@ export class TlsConnection {
       this.#dispatch({ tag: "not-shown" });
       return;
     }
-    const certificates = node.peerChain();
-    const chain = certificates.length === 0 ? undefined : new PublicChain(certificates);
-    const isClient = this.plan.role === "client";
-    const mayBeAbsent = !isClient && this.settings.clientCertificate === "optional";
-    const faults =
-      chain === undefined && mayBeAbsent
-        ? []
-        : verdict({
-            verifyError: node.verifyError(),
-            chain,
-            peer: isClient ? "server" : "client",
-            names: isClient ? this.#names : [],
-            anchors: this.settings.anchors ?? this.#host.anchors,
-            now: BigInt(Math.floor(Date.now() / 1000)),
-          });
-    this.#peer = { chain, verdict: faults };
-    this.#dispatch({ tag: "judged", acceptable: faults.length === 0 });
-  }
-
-  /** The names one of which a server's leaf must cover. */
-  get #names(): readonly ServerName[] {
-    if (this.settings.names.length > 0) return this.settings.names;
-    return this.target === undefined ? [] : [this.target.server];
+    this.#peer = judge(node, this.plan.role, this.settings, this.target, this.#host.anchors);
+    this.#dispatch({ tag: "judged", acceptable: this.#peer.verdict.length === 0 });
   }
 
   #refuse(): void {
@@ -600,73 +516,17 @@ export class TlsConnection {
 
   #open(): void {
     this.#releaseFlight();
-    this.#secret = undefined;
-    for (const session of this.#unprovenSessions ?? []) this.#host.sessions.put(this.#sessionKey, session);
-    this.#unprovenSessions = undefined;
+    this.#alerts.forget();
+    this.#sessions?.proven();
     this.#application.open(this.#node!);
   }
 
   // Bytes from the network.
 
-  #pump(): void {
-    if (this.#pumping) return;
-    this.#pumping = true;
-    const { inbound } = this.#network;
-    const before = inbound.length;
-    try {
-      while (inbound.length > 0 && this.#feedOne());
-    } finally {
-      this.#pumping = false;
-    }
-    if (inbound.length < before) this.#network.madeRoom();
-    // An alert right before the end is told by node:tls in a later turn: it says more than the end does.
-    if (this.#network.hasEnded && inbound.length === 0 && !this.#noticesEnd) {
-      this.#noticesEnd = true;
-      setImmediate(() => this.#noticeEnd());
-    }
-  }
-  #noticesEnd = false;
-
-  #noticeEnd(): void {
-    this.#noticesEnd = false;
-    if (this.#network.inbound.length === 0) this.#networkIsOver();
-  }
-
-  /** The TLS library reads again. */
-  #flowing(): void {
-    this.#pump();
-    if (this.#phase.tag === "established" && this.#transport?.isFlowing === true) this.#network.madeRoom();
-  }
-
-  /** As the pump does with a connection that is established and waits for nothing, without the queue. */
-  #use(bytes: Uint8Array): boolean {
-    const transport = this.#transport;
-    if (this.#pumping || this.#phase.tag !== "established" || transport?.isFlowing !== true || transport.isBlocked) return false;
-    this.#pumping = true;
-    try {
-      transport.deliver(bytes);
-    } finally {
-      this.#pumping = false;
-    }
-    this.#pump();
-    return true;
-  }
-
-  /** Hand the next chunk on. @returns false if nothing takes it now */
-  #feedOne(): boolean {
-    if (this.#phase.tag === "awaiting-hello") {
-      this.#readHello(this.#network.inbound.shift());
-      return true;
-    }
-    if (!feeds(this.#phase) || this.#transport?.isFlowing !== true) return false;
-    // Not from the peer's bytes that are data, but from those that are answered (KeyUpdate) the TLS library makes ciphertext
-    // that it keeps itself while nobody takes it.
-    if (this.#transport.isBlocked && this.#fruitless > MAX_FRUITLESS) return false;
-    const bytes = this.#network.inbound.shift();
-    if (this.#transport.isBlocked) this.#fruitless += bytes.length;
-    if (this.#phase.tag === "handshaking" && !this.#inspect(bytes)) return false;
-    this.#transport.deliver(bytes);
-    return true;
+  #stage(): Stage {
+    if (this.#phase.tag === "awaiting-hello") return "hello";
+    if (!feeds(this.#phase)) return "nothing";
+    return this.#phase.tag === "established" ? "data" : "handshake";
   }
 
   #readHello(bytes: Uint8Array): void {
@@ -761,13 +621,12 @@ export class TlsConnection {
 
   /** The alert as bytes that the peer can read in this phase, or `undefined` where this host cannot make any. */
   #sealAlert(description: number): Uint8Array | undefined {
-    const hello = this.#watch.serverHello;
-    const started = this.#node !== undefined;
-    if (!started) return this.plan.role === "server" ? plaintextAlert(description) : undefined;
-    if (!this.#gate.isHolding && !this.#wasFinished) return undefined;
-    if (hello === undefined) return undefined;
-    if (hello.version < TLS13) return this.#gate.isHolding ? plaintextAlert(description) : undefined;
-    return this.#secret === undefined ? undefined : sealedAlert(hello.cipherSuite, this.#secret, description);
+    return this.#alerts.seal(description, {
+      isStarted: this.#node !== undefined,
+      isHolding: this.#gate.isHolding,
+      isFinished: this.#wasFinished,
+      serverHello: this.#watch.serverHello,
+    });
   }
 
   /** The handshake has to get on while it is the peer's turn. */
@@ -782,31 +641,5 @@ export class TlsConnection {
       () => this.#fail({ tag: "timeout" }, `the handshake was not done within ${this.#host.handshakeTimeout} ms`, undefined),
       this.#host.handshakeTimeout,
     );
-  }
-
-  #negotiatedWith(node: NodeTls): Omit<ConnectionInfo, "overridden"> {
-    const hello = this.#watch.serverHello;
-    return {
-      protocolVersion: hello?.version ?? (node.protocol === "TLSv1.3" ? TLS13 : TLS12),
-      cipherSuite: hello?.cipherSuite ?? suiteByName(node.cipher ?? "") ?? 0,
-      alpnId: this.#negotiatedAlpn(node.alpn),
-      group: this.#attachedGroup ?? this.#watch.group,
-      sessionReused: node.isSessionReused,
-    };
-  }
-
-  /** Clients: which of several identities the TLS library sent, or would have. */
-  #chosenIdentity(node: NodeTls): KeyPair | undefined {
-    const { identities } = this.settings;
-    if (identities.length < 2) return undefined;
-    const chosen = node.localCertificate;
-    return chosen && identities.find(({ chain }) => chain.leaf.raw.equals(chosen.raw));
-  }
-
-  /** node:tls tells an ALPN id as text: the id of ours that reads so. */
-  #negotiatedAlpn(text: string | undefined): Uint8Array | undefined {
-    if (this.plan.role === "server") return this.#alpn;
-    if (text === undefined) return undefined;
-    return this.settings.alpnIds.find((id) => Buffer.from(id).toString("latin1") === text || Buffer.from(id).toString("utf8") === text);
   }
 }

@@ -3,7 +3,7 @@ import { WireError } from "../../src/wire/wire-error.ts";
 import type { TrustAnchors } from "../identity/trust-anchors.ts";
 import type { IoError } from "../io/error.ts";
 import type { TlsErrorValue } from "../io/source.ts";
-import type { Target } from "./connection.ts";
+import type { Target } from "./connection-info.ts";
 import { Endpoint, type TlsContext } from "./endpoint.ts";
 import type { Point } from "./phase.ts";
 import { refused } from "./settings.ts";
