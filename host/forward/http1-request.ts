@@ -89,7 +89,7 @@ export function readPlainRequest(head: string): PlainRequest | undefined {
     if (name === "connection") {
       if (value.toLowerCase() !== "keep-alive") return undefined;
     } else if (name === "host") {
-      if (host !== undefined || value === "") return undefined;
+      if (host !== undefined || !isHost(value)) return undefined;
       host = value;
     } else if (name === "content-length") {
       if (framing !== undefined || !/^[0-9]{1,15}$/.test(value)) return undefined;
@@ -104,6 +104,13 @@ export function readPlainRequest(head: string): PlainRequest | undefined {
   return { method: method!, target: target!, host, framing: framing ?? NONE, lines };
 }
 
+/** A name or an IPv4 address, with a port or without. Others are rare. */
+function isHost(text: string): boolean {
+  const match = HOST.exec(text);
+  return match !== null && (match[1] === undefined || Number(match[1]) <= 65_535);
+}
+
+const HOST = /^(?:[A-Za-z0-9-]+\.)*[A-Za-z0-9-]+(?::([1-9][0-9]{0,4}))?$/;
 const NONE = { tag: "none" } as const;
 /** Lines of visible ASCII, spaces and tabs, each ended by CR LF: no bare CR, no bare LF, no empty line, no control character. */
 const ASCII_LINES = /^(?:[\t\x20-\x7e]+\r\n)+$/;
