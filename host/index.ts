@@ -7,6 +7,7 @@ import { type IdentityClasses, identityClasses } from "./identity/identity-class
 import { type InstanceLimits, Ledger } from "./io/ledger.ts";
 import { NetworkAccess, type OnRefusal } from "./net/access.ts";
 import { type GrantTexts, Grants } from "./net/grants.ts";
+import { InProcessListener } from "./net/in-process.ts";
 import { NameLookup, type Resolver } from "./net/name-lookup.ts";
 import { type TlsGrants, tlsOptions } from "./tls/grants.ts";
 import { connectionImports } from "./tls/imports.ts";
@@ -51,6 +52,8 @@ export interface ImportsOptions extends CliOptions {
   lenientDrops?: boolean;
   /** Listening sockets share their port with those of other threads. */
   reusePort?: boolean;
+  /** Take clients in the own process (`Imports.inProcess`), where the component listens on `[100::]:1` and that is granted. */
+  inProcess?: boolean;
   /** How names are resolved; as the operating system does by default. */
   resolver?: Resolver;
   /** Told of every refusal, in one line that names the missing grant. */
@@ -65,6 +68,8 @@ export interface Imports {
   ledger: Ledger;
   /** Through which a component that imports `sallyport:gateway/control` is told things. */
   control: ControlChannel;
+  /** Through which clients in the own process come. */
+  inProcess: InProcessListener | undefined;
   /** The instance is gone: close the sockets, files and timers that it still holds. Safe to call twice. */
   dispose(): void;
 }
@@ -84,7 +89,9 @@ export function createImports(options: ImportsOptions = {}): Imports {
   const control = new ControlChannel();
   const recorder = openRecorder(options.gateway ?? {}, ledger);
   const onAccept = recordAccepted(ledger, recorder);
-  const context: HostContext = { ledger, access, lookup, onRefusal, reusePort: options.reusePort ?? false, onAccept };
+  const inProcess = options.inProcess === true ? new InProcessListener() : undefined;
+  if (inProcess !== undefined) ledger.own(() => inProcess.close());
+  const context: HostContext = { ledger, access, lookup, onRefusal, inProcess, reusePort: options.reusePort ?? false, onAccept };
   const tls = new TlsHost(tlsOptions(options.tls ?? {}, onRefusal));
   ledger.own(() => tls.close());
   const identities = identityClasses({
@@ -105,7 +112,7 @@ export function createImports(options: ImportsOptions = {}): Imports {
     ...ed25519Imports(ledger, options.signers),
     ...gatewayImports({ ledger, recorder, control, identities, tls, resolver: options.resolver }, options.gateway ?? {}),
   };
-  return { imports: withVersions(interfaces), ledger, control, dispose: () => ledger.close() };
+  return { imports: withVersions(interfaces), ledger, control, inProcess, dispose: () => ledger.close() };
 }
 
 function tlsImports(ledger: Ledger, tls: TlsHost, identities: IdentityClasses): Record<string, object> {

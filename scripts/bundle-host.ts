@@ -20,6 +20,7 @@ async function bundle(): Promise<void> {
     input: {
       index: join(root, "host/index.ts"),
       "cli/main": join(root, "host/cli/main.ts"),
+      "proxy/index": join(root, "host/proxy/index.ts"),
       "component/index": join(root, "host/component/index.ts"),
       "component/decision-worker": join(root, "host/component/decision-worker.ts"),
       "component/thread-start": join(root, "host/component/thread-start.ts"),

@@ -89,11 +89,11 @@ export class Clients {
     return this.count;
   }
 
-  /** A client has come. */
-  enter(tcp: TcpConnection, door: Door): Client {
+  /** A client has come. @param address in place of that of the connection */
+  enter(tcp: TcpConnection, door: Door, address?: string): Client {
     const client: Client = {
       id: ++this.count,
-      address: addressOf(tcp),
+      address: address ?? addressOf(tcp),
       began: now(),
       scope: new Scope(),
       door,

@@ -14,6 +14,7 @@ import type { Service, Visit } from "./service.ts";
  * @param listener closed when this returns
  * @param door who is let in there
  * @param serve one client; owns its connection; returns what went wrong
+ * @param address what clients' addresses are called, where they have none of a network
  * @throws {SocketError} when nothing can be accepted any more
  */
 export async function takeClients(
@@ -22,6 +23,7 @@ export async function takeClients(
   stopping: Scope,
   door: Door,
   serve: (tcp: TcpConnection, visit: Visit) => Promise<string | undefined>,
+  address?: string,
 ): Promise<void> {
   try {
     for (;;) {
@@ -30,7 +32,7 @@ export async function takeClients(
         spawn(() => turnAway(tcp, service));
         continue;
       }
-      spawn(() => visitOf(tcp, service, door, serve));
+      spawn(() => visitOf(tcp, service, door, serve, address));
     }
   } catch (error) {
     if (!(error instanceof Cancelled) && !(error instanceof Stopped)) throw error;
@@ -44,8 +46,9 @@ async function visitOf(
   service: Service,
   door: Door,
   serve: (tcp: TcpConnection, visit: Visit) => Promise<string | undefined>,
+  address: string | undefined,
 ): Promise<void> {
-  const client = service.clients.enter(tcp, door);
+  const client = service.clients.enter(tcp, door, address);
   let error: string | undefined;
   try {
     error = await serve(tcp, { client, service });

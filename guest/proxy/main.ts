@@ -102,6 +102,11 @@ async function serve(options: ProxyOptions, say: (line: string) => Promise<void>
       listening.push(takeClients(listener, service, control.stopping, doors.tls(), serve));
     }
   }
+  for (const at of options.inProcess) {
+    const listener = await listenTcp(at, { backlog: BACKLOG });
+    await say("listening in-process");
+    listening.push(takeClients(listener, service, control.stopping, openDoor, serveProxyClient, "in-process"));
+  }
   for (const at of options.direct) {
     const listener = await listenTcp(at, { backlog: BACKLOG });
     await say(`listening direct ${formatSocketAddress(listener.localAddress)}`);

@@ -17,6 +17,8 @@ and the token that clients show in the variable SALLYPORT_PROXY_TOKEN.
   --audience TEXT         what capability tokens have to name (default the identity's name)
   --end-revoked           end connections of subjects that are revoked
   --direct ADDRESS:PORT   take TLS connections there as they come, and go by the name in their client hello
+  --in-process ADDRESS:PORT
+                          the same for the program that the host runs in, without a token: see the host
   --no-auth               let everybody in: no token is asked for
 `;
 
@@ -25,6 +27,7 @@ export interface ProxyOptions {
   readonly listen: readonly SocketAddress[];
   readonly tlsListen: readonly SocketAddress[];
   readonly direct: readonly SocketAddress[];
+  readonly inProcess: readonly SocketAddress[];
   readonly tlsIdentity: string;
   readonly clientCertificates: "none" | "optional" | "required";
   readonly tokens: "off" | "optional" | "required";
@@ -43,6 +46,7 @@ export function parseOptions(args: readonly string[]): ProxyOptions | undefined 
   const listen: SocketAddress[] = [];
   const tlsListen: SocketAddress[] = [];
   const direct: SocketAddress[] = [];
+  const inProcess: SocketAddress[] = [];
   let auth = true;
   let endRevoked = false;
   let tlsIdentity = "proxy";
@@ -60,14 +64,26 @@ export function parseOptions(args: readonly string[]): ProxyOptions | undefined 
     else if (flag === "--audience") audience = text(flag, args[++i]);
     else if (flag === "--client-certificates") clientCertificates = oneOf(flag, args[++i], ["none", "optional", "required"]);
     else if (flag === "--tokens") tokens = oneOf(flag, args[++i], ["off", "optional", "required"]);
+    else if (flag === "--in-process") inProcess.push(address(flag, args[++i]));
     else if (flag === "--direct") direct.push(address(flag, args[++i]));
     else throw new OptionError(`unknown argument ${flag}`);
   }
-  if (listen.length + tlsListen.length + direct.length === 0)
+  if (listen.length + tlsListen.length + direct.length + inProcess.length === 0)
     throw new OptionError("there is nothing to listen on: give --listen, --tls-listen or --direct");
   if (tokens === "optional" && clientCertificates !== "required")
     throw new OptionError("--tokens optional lets everybody in unless client certificates are required");
-  return { listen, tlsListen, direct, auth, tlsIdentity, clientCertificates, tokens, audience: audience ?? tlsIdentity, endRevoked };
+  return {
+    listen,
+    tlsListen,
+    direct,
+    inProcess,
+    auth,
+    tlsIdentity,
+    clientCertificates,
+    tokens,
+    audience: audience ?? tlsIdentity,
+    endRevoked,
+  };
 }
 
 function text(flag: string, value: string | undefined): string {

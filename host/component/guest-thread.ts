@@ -1,6 +1,6 @@
 import type { Readable, Writable } from "node:stream";
 import { finished } from "node:stream/promises";
-import type { Worker } from "node:worker_threads";
+import type { MessagePort, Worker } from "node:worker_threads";
 import type { ComponentCode, RunResult } from "./instance.ts";
 import type { FromWorker, InstanceOptions, ToWorker } from "./messages.ts";
 import { takeThread } from "./thread-start.ts";
@@ -93,6 +93,11 @@ export class GuestThread {
     this.#post({ tag: "revoke", subject });
   }
 
+  /** Hand it a client in this process. @param port owned from here on */
+  connect(port: MessagePort): void {
+    this.#post({ tag: "connection", port }, [port]);
+  }
+
   /** Ask the worker to end; end it after `deadline` milliseconds. */
   stop(deadline: number): void {
     this.#post({ tag: "stop", deadline });
@@ -104,8 +109,8 @@ export class GuestThread {
     this.#end({ tag: "stopped" });
   }
 
-  #post(message: ToWorker): void {
-    this.#worker.postMessage(message, []);
+  #post(message: ToWorker, transfer: readonly MessagePort[] = []): void {
+    this.#worker.postMessage(message, transfer);
   }
 
   #onMessage(message: FromWorker): void {

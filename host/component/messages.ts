@@ -1,3 +1,4 @@
+import type { MessagePort } from "node:worker_threads";
 import type { ImportsOptions } from "../index.ts";
 import type { ComponentCode, RunResult } from "./instance.ts";
 
@@ -30,6 +31,8 @@ export type ToWorker =
   /** What a component hears of that listens (`sallyport:gateway/control`). */
   | { tag: "reload"; policy: string }
   | { tag: "revoke"; subject: string }
+  /** A client in the own process has come. */
+  | { tag: "connection"; port: MessagePort }
   /** End by yourself, within so many milliseconds; at once if the component does not listen. */
   | { tag: "stop"; deadline: number };
 

@@ -1,4 +1,5 @@
 import { PassThrough, type Readable, type Writable } from "node:stream";
+import type { MessagePort } from "node:worker_threads";
 import { GuestThread, type ThreadOptions } from "./guest-thread.ts";
 import type { ComponentCode, RunResult } from "./instance.ts";
 import type { InstanceOptions } from "./messages.ts";
@@ -40,6 +41,11 @@ export interface Supervised {
   reload(policy: string): void;
   /** Tell a component that listens that a subject was revoked, and those that follow a restart. */
   revoke(subject: string): void;
+  /**
+   * Hand a client in this process to an instance with `inProcess`: one end of a `MessageChannel`, whose other end a `PortDuplex`
+   * has. It is closed where no instance runs.
+   */
+  connect(port: MessagePort): void;
   /** With `pipe`: what the guest reads. */
   stdin: Writable | undefined;
   /** With `pipe`: what the guest, in all its instances, writes. Must be read, or the guest waits. */
@@ -58,6 +64,7 @@ export function supervise(options: SuperviseOptions): Supervised {
     stop: (deadline) => supervisor.stop(deadline),
     reload: (policy) => supervisor.reload(policy),
     revoke: (subject) => supervisor.revoke(subject),
+    connect: (port) => supervisor.connect(port),
     stdin: supervisor.pipes?.stdin,
     stdout: supervisor.pipes?.stdout,
     stderr: supervisor.pipes?.stderr,
@@ -122,6 +129,11 @@ class Supervisor {
   revoke(subject: string): void {
     this.#revoked.add(subject);
     if (this.#running) this.#current.revoke(subject);
+  }
+
+  connect(port: MessagePort): void {
+    if (this.#running) this.#current.connect(port);
+    else port.close();
   }
 
   async #run(): Promise<RunResult> {

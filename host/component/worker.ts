@@ -1,7 +1,7 @@
 // Runs one instance in a worker thread. The supervisor's side of it is guest-thread.ts.
-import { parentPort, workerData } from "node:worker_threads";
+import { type MessagePort, parentPort, workerData } from "node:worker_threads";
 import { compileOnce } from "./brief-run.ts";
-import { type ControlChannel, createImports } from "../index.ts";
+import { type ControlChannel, createImports, type Imports } from "../index.ts";
 import { type Instance, type RunResult, runCommand } from "./instance.ts";
 import type { FromWorker, ToWorker, WorkerData } from "./messages.ts";
 import { loadScript, rememberCompiled } from "./script.ts";
@@ -15,6 +15,7 @@ const stdio = guestStdio(inherit, () => post({ tag: "stdin" }));
 let instance: Instance | undefined;
 let dispose = () => {};
 let control: ControlChannel | undefined;
+let inProcess: Imports["inProcess"];
 let script: string | undefined;
 let ended = false;
 let putFlagsBack = () => {};
@@ -32,6 +33,7 @@ port.on("message", (message: ToWorker) => {
   else if (message.tag === "output-closed") stdio[message.output].destroy();
   else if (message.tag === "reload") control?.reload(message.policy);
   else if (message.tag === "revoke") revoke(message.subject);
+  else if (message.tag === "connection") connect(message.port);
   else if (control?.isOpen === true) control.stop(message.deadline);
   else void end({ tag: "stopped" });
 });
@@ -39,6 +41,11 @@ port.on("message", (message: ToWorker) => {
 function revoke(subject: string): void {
   // A component that listens and does not take what it is told would go on serving whom it must not.
   if (control?.revoke(subject) === false && control.isOpen) void end({ tag: "trap", reason: "the guest does not take revocations" });
+}
+
+function connect(client: MessagePort): void {
+  if (ended || inProcess === undefined) client.close();
+  else inProcess.connect(client);
 }
 
 async function start({ code, options, brief, interval, refusals }: Extract<ToWorker, { tag: "start" }>): Promise<void> {
@@ -58,6 +65,7 @@ async function start({ code, options, brief, interval, refusals }: Extract<ToWor
     const imports = createImports({ ...options, ...stdio, onRefusal });
     dispose = () => imports.dispose();
     control = imports.control;
+    inProcess = imports.inProcess;
     script = code.script;
     await loadScript(script);
     if (brief) putFlagsBack = compileOnce();

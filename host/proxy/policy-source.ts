@@ -17,16 +17,21 @@ export class AnchorFileError extends Error {
   readonly code = "ERR_SALLYPORT_ANCHOR_FILE";
 }
 
-/** A policy file, read through the component that knows what a policy is. */
+/** A policy file, or a policy without one, read through the component that knows what a policy is. */
 export class PolicySource implements Disposable {
-  readonly file: string;
+  /** Where its paths begin. */
+  readonly #folder: string;
+  /** `undefined`: the policy is `#text`. */
+  readonly #file: string | undefined;
   readonly #component: PolicyComponent;
+  #text = "";
   /** The file as it was when it was read last. */
   #seen: string | undefined;
   #watch: NodeJS.Timeout | undefined;
 
-  private constructor(file: string, component: PolicyComponent) {
-    this.file = resolve(file);
+  private constructor(file: string | undefined, component: PolicyComponent) {
+    this.#file = file === undefined ? undefined : resolve(file);
+    this.#folder = this.#file === undefined ? process.cwd() : dirname(this.#file);
     this.#component = component;
   }
 
@@ -35,21 +40,42 @@ export class PolicySource implements Disposable {
     return new PolicySource(file, await openPolicyComponent(component));
   }
 
+  /** A policy that lies in no file. @param component path of interception.wasm */
+  static async of(policy: object, component: string): Promise<PolicySource> {
+    const source = new PolicySource(undefined, await openPolicyComponent(component));
+    source.#text = JSON.stringify(policy);
+    return source;
+  }
+
+  /** Have another policy be read, if there is one; what was there before comes back where taking it up fails. */
+  async during(policy: object | undefined, takeUp: () => Promise<void>): Promise<void> {
+    if (policy === undefined) return await takeUp();
+    if (this.#file !== undefined) throw new TypeError("the policy is a file: change that");
+    const before = this.#text;
+    this.#text = JSON.stringify(policy);
+    try {
+      await takeUp();
+    } catch (error) {
+      this.#text = before;
+      throw error;
+    }
+  }
+
   /**
-   * Read the file as it is now.
+   * Read the policy as it is now.
    *
    * @throws {PolicyFileError} @throws {PolicyRefusedError} @throws {AnchorFileError}
    */
   async read(): Promise<ReadPolicy> {
-    this.#seen = versionOf(this.file);
-    const text = readPolicyFile(this.file);
+    if (this.#file !== undefined) this.#seen = versionOf(this.#file);
+    const text = this.#file === undefined ? this.#text : readPolicyFile(this.#file);
     const settings = await (await this.#component.loadPolicy(text)).settings();
     return { text, settings, anchors: new Map(settings.anchors.map(([name, path]) => [name, readAnchors(name, this.pathOf(path))])) };
   }
 
   /** A path of the policy, which is relative to where the policy lies. */
   pathOf(path: string): string {
-    return resolve(dirname(this.file), path);
+    return resolve(this.#folder, path);
   }
 
   /**
@@ -57,8 +83,10 @@ export class PolicySource implements Disposable {
    * `watchFile` compares with is the file as it finds it a while after its call.
    */
   watch(onChange: () => void): void {
+    const file = this.#file;
+    if (file === undefined) return;
     this.#watch = setInterval(() => {
-      const version = versionOf(this.file);
+      const version = versionOf(file);
       if (version === this.#seen) return;
       this.#seen = version;
       onChange();

@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { type AddressInfo, createServer, type Server } from "node:net";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
+import type { MessagePort } from "node:worker_threads";
 import type { ComponentCode, RunResult } from "../component/instance.ts";
 import type { InstanceOptions } from "../component/messages.ts";
 import { type Supervised, supervise } from "../component/supervisor.ts";
@@ -10,6 +11,7 @@ import { pemOf, trustBundle } from "../authority/trust-bundle.ts";
 import type { AuditGrant } from "../gateway/audit-log.ts";
 import type { DeciderGrant } from "../gateway/decider.ts";
 import type { SecretGrant } from "../gateway/secret-grants.ts";
+import { IN_PROCESS } from "../net/in-process.ts";
 import type { PolicySettings } from "../policy/policy-component.ts";
 import type { TlsGrants } from "../tls/grants.ts";
 import { accessArguments, type TlsAccess } from "./access.ts";
@@ -26,6 +28,8 @@ export interface ProxyStart {
   code: ComponentCode | Promise<ComponentCode>;
   /** `address:port` for CONNECT and plain HTTP; port 0 lets the system choose. May be missing where there is `access`. */
   listen: string | undefined;
+  /** Whether this program is a client itself, by `connect`. */
+  inProcess?: boolean;
   /** The same within TLS to the proxy itself. */
   access?: TlsAccess | undefined;
   /** `address:port` of listeners that take TLS as it comes. */
@@ -64,10 +68,12 @@ export class NeedsRestartError extends Error {
 
 /** A proxy that runs. */
 export class RunningProxy {
-  /** Where clients send CONNECT and plain HTTP, with the port that the system chose. */
+  /** Where clients send CONNECT and plain HTTP, with the port that the system chose; empty where it listens nowhere. */
   readonly url: string;
   /** The same within TLS to the proxy itself. */
   readonly tlsUrls: readonly string[];
+  /** PEM: what clients have to trust where it intercepts. */
+  readonly ca: string | undefined;
   /** What clients need. */
   readonly environment: Record<string, string>;
   /** How the first worker that did not want to end did. */
@@ -98,15 +104,16 @@ export class RunningProxy {
     this.#files = files;
     this.#policyText = policy.text;
     this.tlsUrls = at.tls.map((address) => `https://${address}`);
-    this.url = at.plain === undefined ? this.tlsUrls[0]! : `http://${at.plain}`;
+    this.url = at.plain === undefined ? (this.tlsUrls[0] ?? "") : `http://${at.plain}`;
     const placeholders = withPlaceholders(start.secrets, policy.settings.secretVariables);
     const credentials = token === undefined || at.plain === undefined ? "" : `sallyport:${token}@`;
-    const caFile = authority === undefined ? undefined : files.write("ca.pem", pemOf(authority.roots));
-    const bundleFile = authority === undefined ? undefined : files.write("bundle.pem", trustBundle(authority.roots));
-    this.environment = {
-      ...placeholders.environment,
-      ...clientEnvironment({ url: this.url.replace("://", `://${credentials}`), caFile, bundleFile }),
+    this.ca = authority === undefined ? undefined : pemOf(authority.roots);
+    const access = () => {
+      const caFile = this.ca === undefined ? undefined : files.write("ca.pem", this.ca);
+      const bundleFile = authority === undefined ? undefined : files.write("bundle.pem", trustBundle(authority.roots));
+      return clientEnvironment({ url: this.url.replace("://", `://${credentials}`), caFile, bundleFile });
     };
+    this.environment = { ...placeholders.environment, ...(this.url === "" ? {} : access()) };
     const instance = instanceOptions({ ...start, secrets: placeholders.secrets }, policy.settings, authority, files, at, token);
     this.auditFile = instance.gateway?.audit?.file;
     this.#workers = Array.from({ length: start.workers }, () => new ProxyWorker(start, instance, policy.text));
@@ -182,6 +189,13 @@ export class RunningProxy {
     return true;
   }
 
+  /** Hand a client in this process to a worker. @param port owned from here on; the client has a `PortDuplex` on the other end */
+  connect(port: MessagePort): void {
+    this.#next = (this.#next + 1) % this.#workers.length;
+    this.#workers[this.#next]!.connect(port);
+  }
+  #next = 0;
+
   #tellWorkers(policy: string): Promise<void> {
     const told = this.#lastReload.then(async () => void (await Promise.all(this.#workers.map((worker) => worker.reload(policy)))));
     this.#lastReload = told.catch(() => {});
@@ -234,10 +248,11 @@ function instanceOptions(
       ...(at.plain === undefined ? [] : ["--listen", at.plain]),
       ...(start.access === undefined ? [] : accessArguments(start.access, at.tls)),
       ...start.direct.flatMap((at) => ["--direct", at]),
+      ...(start.inProcess === true ? ["--in-process", IN_PROCESS.text] : []),
       ...(token === undefined ? ["--no-auth"] : []),
     ],
     env: token === undefined ? {} : { SALLYPORT_PROXY_TOKEN: token },
-    grants: { listen: listening },
+    grants: { listen: [...listening, ...(start.inProcess === true ? [IN_PROCESS.text] : [])] },
     preopens: [
       { host: files.anchors, guest: "/anchors", write: false },
       { host: files.access, guest: "/access", write: false },
@@ -246,7 +261,10 @@ function instanceOptions(
       handshakeTimeout: settings.handshakeTimeout * 1000,
       maxConnections: (start.access === undefined ? 2 : 3) * settings.connections + 64,
       ...start.tls,
+      // A connection of this program has no handle that node:tls could be given.
+      ...(start.inProcess === true ? { attach: false } : {}),
     },
+    inProcess: start.inProcess === true,
     limits: { connections: 2 * settings.connections + 64, handles: 64 * settings.connections + 10_000 },
     reusePort: start.workers > 1,
     gateway: {
@@ -313,6 +331,10 @@ class ProxyWorker {
     this.#supervised.reload(policy);
     const answer = await Promise.race([this.#reloaded.promise, this.result.then(() => "ended")]);
     if (!answer.startsWith("changed")) throw new Error(this.#lastComplaint || "the proxy does not take the policy");
+  }
+
+  connect(port: MessagePort): void {
+    this.#supervised.connect(port);
   }
 
   async stop(deadline: number): Promise<ProxySummary> {

@@ -7,6 +7,7 @@ import { OutputStream } from "../io/output-stream.ts";
 import { Pollable } from "../io/poll.ts";
 import type { Readiness } from "../io/signal.ts";
 import { Dial } from "../net/dial.ts";
+import { InProcessListener, isInProcess } from "../net/in-process.ts";
 import { Listener } from "../net/listener.ts";
 import { type NetworkErrorCode, networkErrorCode } from "../net/network-error.ts";
 import { TCP_BUFFER, TcpConnection } from "../net/tcp-socket.ts";
@@ -22,12 +23,12 @@ export type ShutdownType = "receive" | "send" | "both";
 /** Where a socket is in the life that wasi:sockets gives it. */
 type State =
   | { tag: "unbound" }
-  | { tag: "bind-started"; bound: BoundSocket }
-  | { tag: "bound"; bound: BoundSocket }
+  | { tag: "bind-started"; bound: BoundSocket | InProcessListener }
+  | { tag: "bound"; bound: BoundSocket | InProcessListener }
   | { tag: "connect-started"; dial: Dial }
   | { tag: "connected"; socket: Socket; connection: TcpConnection }
-  | { tag: "listen-started"; listener: Listener }
-  | { tag: "listening"; listener: Listener }
+  | { tag: "listen-started"; listener: Listener | InProcessListener }
+  | { tag: "listening"; listener: Listener | InProcessListener }
   /** A connect or listen failed: nothing can be done with it any more. */
   | { tag: "closed" };
 
@@ -52,6 +53,8 @@ export class TcpSocket extends Resource {
     if (!isBindable(address, this.#family)) throw refuse("invalid-argument");
     const bound = attempt(() => {
       this.#context.access.permitListen(address, port);
+      const { inProcess } = this.#context;
+      if (inProcess !== undefined && isInProcess(address, port)) return inProcess;
       const host = address.text + (scopeId === 0 ? "" : `%${scopeId}`);
       return new BoundSocket({ host, port, ipv6Only: address.tag === "ipv6", reusePort: this.#context.reusePort });
     });
@@ -70,6 +73,7 @@ export class TcpSocket extends Resource {
     if (!isConnectable(remote, this.#family)) throw refuse("invalid-argument");
     attempt(() => this.#context.access.permitConnect(remote.address, remote.port));
     const from = this.#state.tag === "bound" ? this.#state.bound : undefined;
+    if (from instanceof InProcessListener) throw refuse("invalid-state");
     const dial = attempt(() => new Dial({ ...remote, ...(from === undefined ? {} : { from }) }));
     this.#own(() => dial.cancel());
     this.#state = { tag: "connect-started", dial };
@@ -91,7 +95,7 @@ export class TcpSocket extends Resource {
     this.#expect("bound");
     if (this.#state.tag !== "bound") return;
     const { bound } = this.#state;
-    const listener = attempt(() => new Listener(bound, this.#options.backlog));
+    const listener = attempt(() => (bound instanceof InProcessListener ? bound : new Listener(bound, this.#options.backlog)));
     this.#own(() => listener.close());
     this.#state = { tag: "listen-started", listener };
   }
@@ -256,7 +260,7 @@ export class TcpSocket extends Resource {
   }
 
   /** One that has to be recorded and cannot be is as if it had never come. */
-  #nextPermitted(listener: Listener): Socket | undefined {
+  #nextPermitted(listener: Listener | InProcessListener): Socket | undefined {
     for (let socket = listener.accept(); socket !== undefined; socket = listener.accept()) {
       if (this.#context.onAccept(socket)) return socket;
       socket.resetAndDestroy();
