@@ -122,3 +122,19 @@ test("the types of the package are there for those who embed it", async () => {
   expect(checked.stdout).toBe("");
   expect(checked.code).toBe(0);
 });
+
+test("the types that it ships check a guest, and find what is wrong in one", async () => {
+  const tsc = join(root, "node_modules/.bin/tsc");
+  const documented = /`tsc (--noEmit [^`]+) hello\.ts`/.exec(readFileSync(join(root, "docs/guest.md"), "utf8"))![1]!.split(/\s+/);
+  expect(await run(tsc, [...documented, "hello.ts"], project)).toMatchObject({ code: 0, stdout: "" });
+  writeFileSync(
+    join(project, "wrong.ts"),
+    `import { connectTls } from "sallyport/guest/tls";
+     import { ClientConnection } from "sallyport:tls/types@0.1.0";
+     await connectTls("127.0.0.1", 443);`,
+  );
+  const checked = await run(tsc, [...documented, "wrong.ts"], project);
+  expect(checked.code).not.toBe(0);
+  expect(checked.stdout).toContain("ClientConnection");
+  expect(checked.stdout).toContain("wrong.ts(3,");
+});
