@@ -101,6 +101,11 @@ test("the types of the package are there for those who embed it", async () => {
     `import { createImports, type ImportsOptions } from "sallyport/host";
      const options: ImportsOptions = { args: ["x"], grants: { allowNet: ["example.com:443"] } };
      export const { imports } = createImports(options);
+     import { createProxy, type ProxyOptions } from "sallyport/proxy";
+     const proxied: ProxyOptions = { policy: { version: 1 }, audit: (record) => void record["event"] };
+     export const socket: Promise<import("node:stream").Duplex> = createProxy(proxied).then((proxy) => proxy.connect("a.test:443"));
+     // @ts-expect-error -- a proxy has a policy
+     void createProxy({});
      // @ts-expect-error -- a grant is a list
      createImports({ grants: { allowNet: "example.com" } });`,
   );
