@@ -1,7 +1,7 @@
 import { printable } from "../wire/printable.ts";
 
 /** A JSON value. Numbers are whole and exact; members keep their order. */
-export type JsonValue = null | boolean | number | string | readonly JsonValue[] | ReadonlyMap<string, JsonValue>;
+export type JsonValue<N = number> = null | boolean | N | string | readonly JsonValue<N>[] | ReadonlyMap<string, JsonValue<N>>;
 
 /** Bounds on a text. */
 export interface JsonLimits {
@@ -47,13 +47,17 @@ export class JsonError extends Error {
  * @throws {JsonError}
  */
 export function readJson(text: string, limits: JsonLimits = defaultLimits): JsonValue {
-  if (text.length > limits.length) throw new JsonError("limit", "$", `longer than ${limits.length} characters`);
-  const reader = new Reader(text, limits);
-  reader.skipSpace();
-  const value = reader.value("$", 0);
-  reader.skipSpace();
-  if (!reader.atEnd()) throw reader.syntax("$", "something behind the value");
-  return value;
+  return new Reader(text, limits, safeInteger).document();
+}
+
+/**
+ * The same with integers of any length, where a number may be one of 64 bits. The work for one grows faster than its length:
+ * bound the text.
+ *
+ * @throws {JsonError} number only for a fraction, an exponent or `-0`
+ */
+export function readJsonExactly(text: string, limits: JsonLimits = defaultLimits): JsonValue<bigint> {
+  return new Reader(text, limits, BigInt).document();
 }
 
 /** The path of a member: `$.name`, or `$["odd name"]`. Names come from the file, so they are made printable. */
@@ -64,112 +68,143 @@ export function memberPath(path: string, name: string): string {
 /** 1 MiB, 16 deep, 100,000 values. */
 const defaultLimits: JsonLimits = { length: 0x10_0000, depth: 16, values: 100_000 };
 
-class Reader {
+class Reader<N> {
   private readonly text: string;
   private readonly limits: JsonLimits;
+  /** The value of an integer's digits; undefined for one that it cannot tell exactly. */
+  private readonly integer: (digits: string) => N | undefined;
+  /** Every string in the text is what stands between its quotes: nothing in it may not be in a string, or is spelled otherwise. */
+  private readonly isPlain: boolean;
+  /** Names and indices that lead to where the reader is: a path costs something, and only errors need it. */
+  private readonly trail: (string | number)[] = [];
   private at = 0;
   private values = 0;
 
-  constructor(text: string, limits: JsonLimits) {
+  constructor(text: string, limits: JsonLimits, integer: (digits: string) => N | undefined) {
     this.text = text;
     this.limits = limits;
+    this.integer = integer;
+    this.isPlain = text.length <= limits.length && !UNUSUAL.test(text) && text.isWellFormed();
   }
 
-  value(path: string, depth: number): JsonValue {
-    if (++this.values > this.limits.values) throw new JsonError("limit", path, `more than ${this.limits.values} values`);
+  document(): JsonValue<N> {
+    if (this.text.length > this.limits.length) throw this.error("limit", `longer than ${this.limits.length} characters`);
+    this.skipSpace();
+    const value = this.value(0);
+    this.skipSpace();
+    if (this.at !== this.text.length) throw this.syntax("something behind the value");
+    return value;
+  }
+
+  private value(depth: number): JsonValue<N> {
+    if (++this.values > this.limits.values) throw this.error("limit", `more than ${this.limits.values} values`);
     switch (this.text[this.at]) {
       case '"':
-        return this.string(path);
+        return this.string();
       case "{":
-        return this.object(path, this.deeper(path, depth));
+        return this.object(this.deeper(depth));
       case "[":
-        return this.array(path, this.deeper(path, depth));
+        return this.array(this.deeper(depth));
       case "t":
-        return this.word(path, "true", true);
+        return this.word("true", true);
       case "f":
-        return this.word(path, "false", false);
+        return this.word("false", false);
       case "n":
-        return this.word(path, "null", null);
+        return this.word("null", null);
       default:
-        return this.number(path);
+        return this.number();
     }
   }
 
-  skipSpace(): void {
+  private skipSpace(): void {
+    // Writers put no space there, and to find that out by a pattern costs as much as to read a string.
+    if (this.text.charCodeAt(this.at) > 0x20) return;
     this.match(SPACE);
   }
 
-  atEnd(): boolean {
-    return this.at === this.text.length;
+  private error(code: JsonErrorCode, message: string): JsonError {
+    const path = this.trail.reduce<string>((path, step) => (typeof step === "number" ? `${path}[${step}]` : memberPath(path, step)), "$");
+    return new JsonError(code, path, message);
   }
 
-  syntax(path: string, what: string): JsonError {
+  private syntax(what: string): JsonError {
     const before = this.text.slice(0, this.at);
     const line = before.split("\n").length;
     const column = this.at - before.lastIndexOf("\n");
-    return new JsonError("syntax", path, `not JSON at line ${line}, column ${column}: ${what}`);
+    return this.error("syntax", `not JSON at line ${line}, column ${column}: ${what}`);
   }
 
-  private deeper(path: string, depth: number): number {
-    if (depth >= this.limits.depth) throw new JsonError("limit", path, `nested deeper than ${this.limits.depth}`);
+  private deeper(depth: number): number {
+    if (depth >= this.limits.depth) throw this.error("limit", `nested deeper than ${this.limits.depth}`);
     return depth + 1;
   }
 
-  private object(path: string, depth: number): ReadonlyMap<string, JsonValue> {
-    const members = new Map<string, JsonValue>();
+  private object(depth: number): ReadonlyMap<string, JsonValue<N>> {
+    const members = new Map<string, JsonValue<N>>();
     this.at++;
     this.skipSpace();
     if (this.takes("}")) return members;
     for (;;) {
-      if (this.text[this.at] !== '"') throw this.syntax(path, "a member's name in quotes is expected");
-      const name = this.string(path);
-      const inner = memberPath(path, name);
-      if (members.has(name)) throw new JsonError("duplicate", inner, "stands twice in its object");
+      if (this.text[this.at] !== '"') throw this.syntax("a member's name in quotes is expected");
+      const name = this.string();
+      this.trail.push(name);
+      if (members.has(name)) throw this.error("duplicate", "stands twice in its object");
       this.skipSpace();
-      if (!this.takes(":")) throw this.syntax(inner, "a colon is expected");
+      if (!this.takes(":")) throw this.syntax("a colon is expected");
       this.skipSpace();
-      members.set(name, this.value(inner, depth));
+      members.set(name, this.value(depth));
+      this.trail.pop();
       this.skipSpace();
       if (this.takes("}")) return members;
-      if (!this.takes(",")) throw this.syntax(path, "a comma or } is expected");
+      if (!this.takes(",")) throw this.syntax("a comma or } is expected");
       this.skipSpace();
     }
   }
 
-  private array(path: string, depth: number): readonly JsonValue[] {
-    const items: JsonValue[] = [];
+  private array(depth: number): readonly JsonValue<N>[] {
+    const items: JsonValue<N>[] = [];
     this.at++;
     this.skipSpace();
     if (this.takes("]")) return items;
     for (;;) {
-      items.push(this.value(`${path}[${items.length}]`, depth));
+      this.trail.push(items.length);
+      items.push(this.value(depth));
+      this.trail.pop();
       this.skipSpace();
       if (this.takes("]")) return items;
-      if (!this.takes(",")) throw this.syntax(path, "a comma or ] is expected");
+      if (!this.takes(",")) throw this.syntax("a comma or ] is expected");
       this.skipSpace();
     }
   }
 
-  private string(path: string): string {
+  private string(): string {
+    if (this.isPlain) return this.plainString();
     const raw = this.match(STRING);
-    if (raw === undefined) throw this.syntax(path, "a text that does not end, or holds a bad escape or a control character");
+    if (raw === undefined) throw this.syntax(NO_STRING);
     const body = raw.slice(1, -1);
     const value = body.includes("\\") ? body.replaceAll(ESCAPE, unescape) : body;
-    if (!value.isWellFormed()) throw new JsonError("surrogate", path, "a text with half of a surrogate pair");
+    if (!value.isWellFormed()) throw this.error("surrogate", "a text with half of a surrogate pair");
     return value;
   }
 
-  private number(path: string): number {
+  private plainString(): string {
+    const end = this.text.indexOf('"', this.at + 1);
+    if (end === -1) throw this.syntax(NO_STRING);
+    const value = this.text.slice(this.at + 1, end);
+    this.at = end + 1;
+    return value;
+  }
+
+  private number(): N {
     const digits = this.match(NUMBER);
-    if (digits === undefined) throw this.syntax(path, "a value is expected");
-    const value = Number(digits);
-    if (!INTEGER.test(digits) || digits === "-0" || !Number.isSafeInteger(value))
-      throw new JsonError("number", path, "a number that is not whole, or too large to be exact");
+    if (digits === undefined) throw this.syntax("a value is expected");
+    const value = INTEGER.test(digits) && digits !== "-0" ? this.integer(digits) : undefined;
+    if (value === undefined) throw this.error("number", "a number that is not whole, or too large to be exact");
     return value;
   }
 
-  private word<T>(path: string, word: string, value: T): T {
-    if (!this.text.startsWith(word, this.at)) throw this.syntax(path, "a value is expected");
+  private word<T>(word: string, value: T): T {
+    if (!this.text.startsWith(word, this.at)) throw this.syntax("a value is expected");
     this.at += word.length;
     return value;
   }
@@ -188,6 +223,11 @@ class Reader {
   }
 }
 
+function safeInteger(digits: string): number | undefined {
+  const value = Number(digits);
+  return Number.isSafeInteger(value) ? value : undefined;
+}
+
 function unescape(escape: string): string {
   return escape[1] === "u" ? String.fromCharCode(Number.parseInt(escape.slice(2), 16)) : escapes[escape[1]!]!;
 }
@@ -196,9 +236,12 @@ const escapes: Record<string, string> = { '"': '"', "\\": "\\", "/": "/", b: "\b
 
 const PLAIN_NAME = /^[A-Za-z_$][A-Za-z0-9_$]{0,63}$/;
 const MAX_SHOWN = 64;
+const NO_STRING = "a text that does not end, or holds a bad escape or a control character";
 
 // Native patterns: a loop over characters costs several times as much in the sandbox's engine.
 const SPACE = /[ \t\n\r]*/y;
+// oxlint-disable-next-line no-control-regex -- what may stand in no string, or begins another spelling
+const UNUSUAL = /[\\\u0000-\u001f]/;
 // oxlint-disable-next-line no-control-regex -- control characters are what JSON forbids here
 const STRING = /"[^"\\\u0000-\u001f]*(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\u0000-\u001f]*)*"/y;
 const ESCAPE = /\\(?:u[0-9a-fA-F]{4}|.)/g;

@@ -1,6 +1,6 @@
+import { JsonError, type JsonValue, readJsonExactly } from "../json/read-json.ts";
 import { decodeUtf8 } from "../wire/utf8.ts";
 import { WireError } from "../wire/wire-error.ts";
-import { type Json, JsonError, parseStrictJson } from "./strict-json.ts";
 import { TokenError } from "./token-error.ts";
 
 /** Claims as a token spells them: the bindings are still text, since what is wrong with them is found late. */
@@ -37,26 +37,26 @@ export function readClaims(payload: Uint8Array): SpelledClaims {
   };
 }
 
-function parse(payload: Uint8Array): Json {
+function parse(payload: Uint8Array): JsonValue<bigint> {
   try {
-    return parseStrictJson(decodeUtf8(payload));
+    return readJsonExactly(decodeUtf8(payload));
   } catch (error) {
     if (error instanceof JsonError || error instanceof WireError) throw new TokenError("invalid-claims", error.message);
     throw error;
   }
 }
 
-function text(members: Map<string, Json>, name: string): string {
+function text(members: Members, name: string): string {
   const value = members.get(name);
   if (typeof value !== "string") throw new TokenError("invalid-claims", `${name} is not a string`);
   return value;
 }
 
-function optionalText(members: Map<string, Json>, name: string): string | undefined {
+function optionalText(members: Members, name: string): string | undefined {
   return (members.get(name) ?? null) === null ? undefined : text(members, name);
 }
 
-function texts(members: Map<string, Json>, name: string): string[] {
+function texts(members: Members, name: string): string[] {
   const value = members.get(name);
   if (value === undefined) return [];
   if (!Array.isArray(value) || !value.every((item) => typeof item === "string"))
@@ -64,11 +64,13 @@ function texts(members: Map<string, Json>, name: string): string[] {
   return value;
 }
 
-function u64(members: Map<string, Json>, name: string): bigint {
+function u64(members: Members, name: string): bigint {
   const value = members.get(name);
   if (typeof value !== "bigint" || value < 0n || value > MAX_U64)
     throw new TokenError("invalid-claims", `${name} is not an integer of 64 bits without sign`);
   return value;
 }
+
+type Members = ReadonlyMap<string, JsonValue<bigint>>;
 
 export const MAX_U64 = 0xffff_ffff_ffff_ffffn;
