@@ -10,6 +10,7 @@ import type { ClientConnection } from "./client-connection.ts";
 import { alert } from "./hello-reader.ts";
 import { NotIssued } from "./leaf-certificates.ts";
 import { decided, NotRecorded, type RecordFields, tell, tlsSide, write } from "./records.ts";
+import { IDLE } from "./relay-waiting.ts";
 import { relaySides } from "./relay.ts";
 import { nextRequest } from "./request-head.ts";
 import { serveInspected } from "./inspected.ts";
@@ -66,7 +67,7 @@ export async function intercept(tcp: ClientConnection, visit: Visit, entrance: E
     }
     const sides = { idle: seconds(timeouts.idle), scope: client.scope, tally: client.tally };
     const { error, fromClient } = await relaySides(connection, server.tls, sides);
-    return fromClient === 0 ? interception.leftSilently() : error;
+    return fromClient === 0 && error !== IDLE ? interception.leftSilently() : error;
   } catch (error) {
     // Never a clean end of what is not complete.
     connection?.abort(alert.internalError);
@@ -132,13 +133,21 @@ class Interception {
     const begun = common.length === 0 ? [] : alpn === undefined ? common : [alpn];
     const upstream = this.connect(destination, begun);
     // Issued while the connection to the server comes about.
-    const leaf = await this.leafFor(destination);
+    const lease = await this.leafFor(destination);
+    if (this.scope.reason !== undefined) {
+      // The client went meanwhile: nobody would give it back.
+      lease[Symbol.dispose]();
+      throw this.scope.reason;
+    }
+    this.lease = lease;
+    const leaf = lease.identity;
     this.leafSerial = leaf.serial;
     const chosen = common.length === 0 ? undefined : (alpn ?? (await this.choiceOf(upstream, destination, common)));
     this.plan = { destination, alpn: chosen, upstream };
     return { identities: [leaf.identity], ...(chosen === undefined ? {} : { alpn: [chosen] }) };
   }
   private leafSerial: string | undefined;
+  private lease: Disposable | undefined;
 
   /** Both sides are up. */
   connected(server: UpstreamConnection): void {
@@ -156,6 +165,7 @@ class Interception {
 
   /** The client took the certificate. */
   accepted(connection: TlsConnection): void {
+    this.lease?.[Symbol.dispose]();
     this.clientSide = { clientSide: tlsSide(connection.info) };
   }
 
@@ -181,6 +191,7 @@ class Interception {
 
   /** Whatever is still under way is nobody's any more. */
   end(): void {
+    this.lease?.[Symbol.dispose]();
     if (!this.taken) {
       this.scope.cancel();
       void this.started?.then((result) => result.tag === "ok" && result.val[Symbol.dispose]());

@@ -3,7 +3,7 @@ import type { PrivateIdentity } from "sallyport:tls/identities@0.1.0";
 import { now as wallClock } from "wasi:clocks/wall-clock@0.2.12";
 import { attempt } from "../../src/bindings/errors.ts";
 import { numberOfU64, u64 } from "../../src/bindings/integers.ts";
-import { type Issued, LeafCache } from "../../src/interception/leaf-cache.ts";
+import { type Issued, LeafCache, type Lease } from "../../src/interception/leaf-cache.ts";
 import { type Host, type LeafPlan, type Policy, planLeaf } from "../../src/policy/index.ts";
 import { readCertificate } from "../../src/wire/certificate.ts";
 
@@ -36,11 +36,16 @@ export class LeafCertificates {
     const opened = attempt<Authority, OpenError>(() => Authority.open(name));
     if (opened.tag === "err") throw new NotIssued(`there is no certification authority called ${name}`);
     this.authority = opened.val;
-    this.cache = new LeafCache({ capacity: Math.min(capacity, MOST_HELD), now: seconds, renewBefore: RENEW_BEFORE });
+    this.cache = new LeafCache({
+      capacity: Math.min(capacity, MOST_HELD),
+      now: seconds,
+      renewBefore: RENEW_BEFORE,
+      drop: ({ identity }) => identity[Symbol.dispose](),
+    });
   }
 
-  /** The certificate for this host. @throws {NotIssued} */
-  async leafFor(policy: Policy, host: Host): Promise<Leaf> {
+  /** The certificate for this host, to be disposed when a connection was configured with it. @throws {NotIssued} */
+  async leafFor(policy: Policy, host: Host): Promise<Lease<Leaf>> {
     const plan = planLeaf(policy, host);
     if (plan.tag === "refused") throw new NotIssued(plan.because.reason);
     return await this.cache.obtain(plan.key, () => Promise.resolve(this.issue(plan)));

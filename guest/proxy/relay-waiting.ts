@@ -67,10 +67,13 @@ function moved(relayer: Relayer): [number, number] {
   return [numberOfU64(fromClient), numberOfU64(toClient)];
 }
 
+/** Nothing came from either side for as long as was allowed. */
+export const IDLE = "idle for too long";
+
 type Outcome = { tag: "ok"; val: [Stop, Stop] } | { tag: "err"; val: WitTlsError };
 
 function faultOf(outcome: Outcome | undefined): string | undefined {
-  if (outcome?.tag === "err") return outcome.val.tag === "timeout" ? "idle for too long" : describeReason(outcome.val);
+  if (outcome?.tag === "err") return outcome.val.tag === "timeout" ? IDLE : describeReason(outcome.val);
   const cut = outcome?.val.findIndex((stop) => stop === "truncated") ?? -1;
   return cut < 0 ? undefined : `the ${cut === 0 ? "client" : "server"} ended without close_notify`;
 }

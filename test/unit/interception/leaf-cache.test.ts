@@ -11,7 +11,7 @@ function setUp(capacity = 3) {
     state.issued.push(key);
     return { identity: `${key}#${state.issued.length}`, notAfter: state.now + state.lifetime };
   };
-  return { state, cache, obtain: (key: string) => cache.obtain(key, issue(key)) };
+  return { state, cache, obtain: async (key: string) => (await cache.obtain(key, issue(key))).identity };
 }
 
 /** An authority that answers when it is told to. */
@@ -39,7 +39,7 @@ describe("a cache of leaves", () => {
   it("issues once for all who ask at the same time", async () => {
     const { cache } = setUp();
     const { answers, issue } = slow();
-    const waiting = Array.from({ length: 50 }, () => cache.obtain("a", issue));
+    const waiting = Array.from({ length: 50 }, async () => (await cache.obtain("a", issue)).identity);
     answers[0]!.resolve(leaf("one"));
     expect(new Set(await Promise.all(waiting))).toEqual(new Set(["one"]));
     expect(answers).toHaveLength(1);
@@ -106,7 +106,7 @@ describe("a cache of leaves", () => {
     const { cache, obtain } = setUp();
     await obtain("b");
     const { answers, issue } = slow();
-    const waiting = cache.obtain("a", issue);
+    const waiting = cache.obtain("a", issue).then(({ identity }) => identity);
     cache.clear();
     expect(cache.size).toBe(0);
     answers[0]!.resolve(leaf("old"));
@@ -122,5 +122,59 @@ describe("a cache of leaves", () => {
     expect(await obtain("a")).toBe("a#1");
     expect(await obtain("a")).toBe("a#2");
     expect(cache.size).toBe(0);
+  });
+});
+
+describe("what a cache has issued is dropped", () => {
+  function counting(capacity: number) {
+    const state = { now: START, count: 0, dropped: [] as string[] };
+    const cache = new LeafCache<string>({
+      capacity,
+      now: () => state.now,
+      renewBefore: 100,
+      drop: (identity) => void state.dropped.push(identity),
+    });
+    const issue = async () => leaf(`#${++state.count}`);
+    return { state, cache, obtain: (key: string) => cache.obtain(key, issue) };
+  }
+
+  it("when it fell out and nobody uses it any more, once", async () => {
+    const { state, obtain } = counting(1);
+    const [first, again] = [await obtain("a"), await obtain("a")];
+    (await obtain("b"))[Symbol.dispose]();
+    expect(state.dropped).toEqual([]);
+    first[Symbol.dispose]();
+    first[Symbol.dispose]();
+    expect(state.dropped).toEqual([]);
+    again[Symbol.dispose]();
+    expect(state.dropped).toEqual(["#1"]);
+    (await obtain("c"))[Symbol.dispose]();
+    expect(state.dropped).toEqual(["#1", "#2"]);
+  });
+
+  it("never while it is kept, however often it was used", async () => {
+    const { state, obtain } = counting(1);
+    for (let round = 0; round < 5; round++) (await obtain("a"))[Symbol.dispose]();
+    expect([state.count, state.dropped]).toEqual([1, []]);
+  });
+
+  it("when it is issued anew, and when everything is", async () => {
+    const { state, cache, obtain } = counting(2);
+    (await obtain("a"))[Symbol.dispose]();
+    state.now += 950;
+    (await obtain("a").catch(() => undefined))?.[Symbol.dispose]();
+    expect(state.dropped).toContain("#1");
+    cache.clear();
+    expect(state.dropped).toHaveLength(state.count);
+  });
+
+  it("at once where nothing is kept, but not before all who waited have used it", async () => {
+    const { state, obtain } = counting(0);
+    const [one, other] = await Promise.all([obtain("a"), obtain("a")]);
+    expect([one.identity, other.identity, state.dropped]).toEqual(["#1", "#1", []]);
+    one[Symbol.dispose]();
+    expect(state.dropped).toEqual([]);
+    other[Symbol.dispose]();
+    expect(state.dropped).toEqual(["#1"]);
   });
 });
