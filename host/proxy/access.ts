@@ -1,6 +1,6 @@
 import { resolve } from "node:path";
-import { unwatchFile, watchFile } from "node:fs";
 import { encodeBase64url } from "../../src/wire/base64url.ts";
+import { FileWatch } from "../files/file-watch.ts";
 import { readStateFile, StateFileError } from "../tokens/state-file.ts";
 import { parseKeyring, parseRevocations, revocationsBeside } from "../tokens/token-files.ts";
 
@@ -26,12 +26,13 @@ export interface TlsAccess {
 export class TokenTrust implements Disposable {
   readonly #keyring: string;
   readonly #revocations: string;
-  #watched: (() => void) | undefined;
+  readonly #watch: FileWatch;
 
   /** @param revocations beside the keyring unless it is given; need not be there */
   constructor(keyring: string, revocations: string | undefined) {
     this.#keyring = resolve(keyring);
     this.#revocations = resolve(revocations ?? revocationsBeside(keyring));
+    this.#watch = new FileWatch([this.#keyring, this.#revocations]);
   }
 
   /**
@@ -40,6 +41,7 @@ export class TokenTrust implements Disposable {
    * @throws {StateFileError} when one of them cannot be used
    */
   read(): string {
+    this.#watch.reading();
     const keyring = readStateFile(this.#keyring);
     if (keyring === undefined) throw new StateFileError("unreadable", `${this.#keyring}: there is no such keyring`);
     const keys = parseKeyring(keyring, this.#keyring);
@@ -48,15 +50,13 @@ export class TokenTrust implements Disposable {
     return JSON.stringify({ keys: keys.map(({ issuer, publicKey }) => ({ issuer, publicKey: encodeBase64url(publicKey) })), revoked });
   }
 
-  /** Tell of changes, by whatever means the files are changed or replaced. */
+  /** Tell of changes since the last `read`. */
   watch(onChange: () => void): void {
-    this.#watched = onChange;
-    for (const file of [this.#keyring, this.#revocations]) watchFile(file, { interval: WATCH_INTERVAL, persistent: false }, onChange);
+    this.#watch.start(WATCH_INTERVAL, onChange);
   }
 
   [Symbol.dispose](): void {
-    if (this.#watched === undefined) return;
-    for (const file of [this.#keyring, this.#revocations]) unwatchFile(file, this.#watched);
+    this.#watch[Symbol.dispose]();
   }
 }
 

@@ -1,9 +1,11 @@
 import { execFile } from "node:child_process";
-import { mkdtempSync, readFileSync, renameSync, rmSync, unwatchFile, watchFile, writeFileSync } from "node:fs";
+import { mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { decodeBase64url } from "../../src/wire/base64url.ts";
 import { MAX_TOKEN_PAYLOAD } from "../../src/wire/token-text.ts";
+import { FileWatch } from "../files/file-watch.ts";
+import { readStateFile, StateFileError } from "../tokens/state-file.ts";
 
 /** Where a capability token comes from: a file that somebody keeps up to date, or a command that prints one. */
 export type TokenSource = { file: string } | { command: readonly [string, ...string[]] };
@@ -20,11 +22,13 @@ export class TokenSupply implements Disposable {
   readonly folder: string;
   readonly #source: TokenSource;
   readonly #tell: (line: string) => void;
+  readonly #watch: FileWatch;
   #timer: NodeJS.Timeout | undefined;
   #isOver = false;
 
   private constructor(source: TokenSource, tell: (line: string) => void) {
     this.#source = "file" in source ? { file: resolve(source.file) } : source;
+    this.#watch = new FileWatch("file" in this.#source ? [this.#source.file] : []);
     this.#tell = tell;
     // Made with mode 0700.
     this.folder = mkdtempSync(join(tmpdir(), "sallyport-token-"));
@@ -45,19 +49,20 @@ export class TokenSupply implements Disposable {
       supply[Symbol.dispose]();
       throw error;
     }
-    if ("file" in source) watchFile(resolve(source.file), { interval: WATCH_INTERVAL, persistent: false }, supply.#again);
+    if ("file" in source) supply.#watch.start(WATCH_INTERVAL, supply.#again);
     return supply;
   }
 
   [Symbol.dispose](): void {
     this.#isOver = true;
     clearTimeout(this.#timer);
-    if ("file" in this.#source) unwatchFile(this.#source.file, this.#again);
+    this.#watch[Symbol.dispose]();
     process.off("exit", this.#remove);
     this.#remove();
   }
 
   async #renew(): Promise<void> {
+    this.#watch.reading();
     const text = "file" in this.#source ? readTokenFile(this.#source.file) : await output(this.#source.command);
     if (this.#isOver) return;
     const left = expiryOf(text) - Date.now();
@@ -84,12 +89,15 @@ export class TokenSupply implements Disposable {
 }
 
 function readTokenFile(path: string): string {
+  let text: string | undefined;
   try {
-    return checked(readFileSync(path, "latin1"), path);
+    text = readStateFile(path);
   } catch (error) {
-    if (error instanceof TokenSupplyError) throw error;
-    throw new TokenSupplyError(`${path}: cannot be read (${(error as NodeJS.ErrnoException).code})`);
+    if (!(error instanceof StateFileError)) throw error;
+    throw new TokenSupplyError(error.message);
   }
+  if (text === undefined) throw new TokenSupplyError(`${path}: there is no such file`);
+  return checked(text, path);
 }
 
 function output([program, ...args]: readonly [string, ...string[]]): Promise<string> {

@@ -1,10 +1,25 @@
-import { closeSync, fsyncSync, linkSync, openSync, readFileSync, realpathSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  fsyncSync,
+  linkSync,
+  openSync,
+  readFileSync,
+  readSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname } from "node:path";
 import { setTimeout } from "node:timers/promises";
 
 export type StateFileErrorCode =
   /** The file cannot be read. */
   | "unreadable"
+  /** It belongs to somebody else, or others may write to it. */
+  | "unsafe"
   /** Its contents are not what they should be. */
   | "bad-content"
   /** It cannot be written, or exists and is not to be replaced. */
@@ -24,16 +39,25 @@ export class StateFileError extends Error {
 }
 
 /**
- * Read a file of at most 4 MiB.
+ * Read a file of at most 4 MiB. Whoever can change it decides whom tokens let in: it has to belong to this user or to root, and
+ * nobody else may write to it. That is looked at on what was opened, so that nothing can be put in its place meanwhile.
  *
  * @returns undefined if there is none
- * @throws {StateFileError} unreadable, bad-content
+ * @throws {StateFileError} unreadable, unsafe, bad-content
  */
 export function readStateFile(path: string): string | undefined {
   let bytes: Uint8Array;
   try {
-    bytes = readFileSync(path);
+    // Without O_NONBLOCK, opening a FIFO would wait for somebody to write to it.
+    const file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    try {
+      checkFile(path, file);
+      bytes = readAll(file);
+    } finally {
+      closeSync(file);
+    }
   } catch (error) {
+    if (error instanceof StateFileError) throw error;
     if (codeOf(error) === "ENOENT") return undefined;
     throw new StateFileError("unreadable", `${path}: cannot be read (${codeOf(error)})`);
   }
@@ -43,6 +67,27 @@ export function readStateFile(path: string): string | undefined {
   } catch {
     throw new StateFileError("bad-content", `${path}: not UTF-8 text`);
   }
+}
+
+function checkFile(path: string, file: number): void {
+  const stats = fstatSync(file);
+  if (!stats.isFile()) throw new StateFileError("unreadable", `${path}: not a regular file`);
+  // Windows has neither owners nor modes of this kind.
+  const user = process.geteuid?.();
+  if (user === undefined) return;
+  if (stats.uid !== user && stats.uid !== 0)
+    throw new StateFileError("unsafe", `${path}: belongs to another user: chown it to the user that runs this program`);
+  if ((stats.mode & 0o022) !== 0)
+    throw new StateFileError("unsafe", `${path}: others than its owner can write to it: run chmod go-w on it`);
+}
+
+/** The file may grow while it is read: one byte more than is permitted is enough to know. */
+function readAll(file: number): Uint8Array {
+  const buffer = new Uint8Array(MAX_FILE + 1);
+  let length = 0;
+  for (let read = -1; read !== 0 && length < buffer.length; length += read)
+    read = readSync(file, buffer, length, buffer.length - length, null);
+  return buffer.subarray(0, length);
 }
 
 /**

@@ -129,6 +129,7 @@ function exporterValue(text: string): Uint8Array {
 
 const stateFileExitCodes = {
   unreadable: exitCodes.noInput,
+  unsafe: exitCodes.noInput,
   "bad-content": exitCodes.data,
   unwritable: exitCodes.cannotCreate,
   /** EX_TEMPFAIL: trying again may help. */

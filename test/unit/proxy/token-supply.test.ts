@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
@@ -43,18 +43,29 @@ describe("a supply of tokens", () => {
     const file = fileWith(token({ exp: inSeconds(600) }));
     using supply = await TokenSupply.open({ file }, (line) => lines.push(line));
     const next = token({ exp: inSeconds(900) });
-    // Written again and again, since a change before the first look at the file is none.
-    await until(() => {
-      writeFileSync(file, next);
-      return current(supply) === next;
-    });
-    await until(() => {
-      writeFileSync(file, "not a token, but a secret");
-      return lines.length > 0;
-    });
+    // Once: before the first look at the file, too, it is a change.
+    writeFileSync(file, next);
+    await until(() => current(supply) === next);
+    writeFileSync(file, "not a token, but a secret");
+    await until(() => lines.length > 0);
     expect(lines[0]).toContain("this is no capability token");
     expect(lines[0]).not.toContain("secret");
     expect(current(supply)).toBe(next);
+  });
+
+  it("takes no token from a device, a folder, or a file that others can write to", async () => {
+    const open = fileWith(token({ exp: inSeconds(600) }));
+    chmodSync(open, 0o666);
+    for (const [file, message] of [
+      ["/dev/zero", "not a regular file"],
+      [folder, "not a regular file"],
+      [open, "chmod go-w"],
+      [join(folder, "missing"), "no such file"],
+    ] as const)
+      await expect(TokenSupply.open({ file }, () => {})).rejects.toMatchObject({
+        code: "ERR_SALLYPORT_TOKEN_SUPPLY",
+        message: expect.stringContaining(message),
+      });
   });
 
   it("runs its command again for the next token", async () => {
