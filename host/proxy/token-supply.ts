@@ -96,7 +96,7 @@ function readTokenFile(path: string): string {
     if (!(error instanceof StateFileError)) throw error;
     throw new TokenSupplyError(error.message);
   }
-  if (text === undefined) throw new TokenSupplyError(`${path}: there is no such file`);
+  if (text === undefined) throw new TokenSupplyError(`${path}: cannot be read (ENOENT)`);
   return checked(text, path);
 }
 

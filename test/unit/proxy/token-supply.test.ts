@@ -60,7 +60,7 @@ describe("a supply of tokens", () => {
       ["/dev/zero", "not a regular file"],
       [folder, "not a regular file"],
       [open, "chmod go-w"],
-      [join(folder, "missing"), "no such file"],
+      [join(folder, "missing"), "ENOENT"],
     ] as const)
       await expect(TokenSupply.open({ file }, () => {})).rejects.toMatchObject({
         code: "ERR_SALLYPORT_TOKEN_SUPPLY",
