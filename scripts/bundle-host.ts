@@ -1,13 +1,31 @@
 // Bundles the host into a few files below dist/host: what the package ships, and what starts in half the time, since most
 // of the start of a thread is the loading of one small module after the other. Does nothing if dist/host is up to date.
 import { readdirSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
+import { isBuiltin } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { rolldown } from "rolldown";
+import { type InputOptions, type Plugin, rolldown } from "rolldown";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const output = join(root, "dist/host");
 const STAMP = "bundled";
+
+const shared: InputOptions = {
+  platform: "node",
+  // Packages stay packages; only our own files are put together.
+  external: isPackage,
+  logLevel: "warn",
+};
+
+/**
+ * Rolldown puts what a script requires at its head, also what only modules need that are loaded late. A module of its own for
+ * each package is loaded with those that import it.
+ */
+const latePackages: Plugin = {
+  name: "late-packages",
+  resolveId: (id, importer) => (isPackage(id) && !isBuiltin(id) && importer?.startsWith("\0") !== true ? `\0${id}` : null),
+  load: (id) => (id.startsWith("\0") && isPackage(id.slice(1)) ? `module.exports = require(${JSON.stringify(id.slice(1))});` : null),
+};
 
 const newest = Math.max(
   ...["host", "src/wire", "package.json", "package-lock.json", "scripts/bundle-host.ts"].flatMap((path) => timesBelow(join(root, path))),
@@ -16,7 +34,9 @@ if (newest > (statSync(join(output, STAMP), { throwIfNoEntry: false })?.mtimeMs 
 
 async function bundle(): Promise<void> {
   const start = Date.now();
+  const fresh = `${output}.${process.pid}`;
   const build = await rolldown({
+    ...shared,
     input: {
       index: join(root, "host/index.ts"),
       "cli/main": join(root, "host/cli/main.ts"),
@@ -24,23 +44,32 @@ async function bundle(): Promise<void> {
       "component/index": join(root, "host/component/index.ts"),
       "component/decision-worker": join(root, "host/component/decision-worker.ts"),
       "component/thread-start": join(root, "host/component/thread-start.ts"),
-      "component/worker": join(root, "host/component/worker.ts"),
     },
-    platform: "node",
-    // Packages stay packages; only our own files are put together.
-    external: (id) => !id.startsWith(".") && !id.startsWith("/"),
-    logLevel: "warn",
   });
-  const fresh = `${output}.${process.pid}`;
   // The shared chunks stand beside the worker, which they start by a path relative to themselves.
   await build.write({ dir: fresh, format: "esm", entryFileNames: "[name].js", chunkFileNames: "component/[name]-[hash].js" });
   await build.close();
+  await bundleWhole(fresh, { "worker-start": "host/component/worker-start.ts", "worker-whole": "host/component/worker.ts" });
   // As of the start: what changed meanwhile may not be in it.
   writeFileSync(join(fresh, STAMP), "");
   utimesSync(join(fresh, STAMP), start / 1000, start / 1000);
   rmSync(output, { recursive: true, force: true });
   renameSync(fresh, output);
   console.error(`bundle: dist/host (${((Date.now() - start) / 1000).toFixed(1)} s)`);
+}
+
+/** Each of these as one script that needs no other file: what a thread of an instance loads. */
+async function bundleWhole(folder: string, inputs: Record<string, string>): Promise<void> {
+  for (const [name, path] of Object.entries(inputs)) {
+    const external = (id: string, importer: string | undefined) => isPackage(id) && (isBuiltin(id) || importer?.startsWith("\0") === true);
+    const build = await rolldown({ ...shared, external, input: join(root, path), plugins: [latePackages] });
+    await build.write({ file: join(folder, "component", `${name}.cjs`), format: "cjs", codeSplitting: false });
+    await build.close();
+  }
+}
+
+function isPackage(id: string): boolean {
+  return !id.startsWith(".") && !id.startsWith("/") && !id.startsWith("\0");
 }
 
 function timesBelow(path: string): number[] {

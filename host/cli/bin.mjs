@@ -12,6 +12,8 @@ const NEEDED = 26;
 const RUNS_A_COMPONENT = new Set(["run", "get", "serve"]);
 /** Commands that hold keys or secrets for as long as they run: they are started in a process that is closed to debuggers. */
 const HOLDS_KEYS = new Set(["proxy", "exec", "connect", "serve"]);
+/** The file that the bundler writes last. */
+const STAMP = "bundled";
 const here = dirname(fileURLToPath(import.meta.url));
 const self = fileURLToPath(import.meta.url);
 const isGuarded = process.env.SALLYPORT_LAUNCHED === String(process.pid);
@@ -41,20 +43,35 @@ function guarded(node) {
 async function start() {
   if (isGuarded) delete process.env.SALLYPORT_LAUNCHED;
   enableCompileCache();
+  const args = process.argv.slice(2);
   const bundle = join(here, "../../dist/host");
   const source = join(here, "main.ts");
-  const [folder, extension] = !existsSync(source) || isCurrent(bundle) ? [bundle, "js"] : [join(here, ".."), "ts"];
-  const load = (module) => import(pathToFileURL(join(folder, `${module}.${extension}`)).href);
-  const args = process.argv.slice(2);
-  if (RUNS_A_COMPONENT.has(args[0]) && args.length > 1) (await load("component/thread-start")).startThreadAhead();
-  const program = await load("cli/main");
+  const load = (folder, module, extension) => import(pathToFileURL(join(folder, `${module}.${extension}`)).href);
+  const fromBundle = existsSync(join(bundle, STAMP));
+  const runsComponent = RUNS_A_COMPONENT.has(args[0]) && args.length > 1;
+  const threads = fromBundle && runsComponent ? await load(bundle, "component/thread-start", "js") : undefined;
+  threads?.startThreadAhead();
+  // In a checkout the bundle may be older than its sources. The thread need not wait until that is known.
+  const current = fromBundle && (!existsSync(source) || isCurrent(bundle));
+  if (!current) threads?.dropThreadAhead();
+  const program = await (current ? load(bundle, "cli/main", "js") : load(join(here, ".."), "cli/main", "ts"));
   process.exitCode = await program.main(args);
+  if (runsComponent) await exit();
 }
 
-/** Whether a checkout has a bundle of its host, and no source of it is newer. */
+/** End at once: that takes half the time of letting Node take everything down. What was written has been taken by then. */
+async function exit() {
+  const outputs = [process.stdout, process.stderr].filter((output) => output.writableLength > 0 && !output.destroyed);
+  await Promise.all(
+    outputs.map((output) => new Promise((resolve) => output.once("error", resolve).once("close", resolve).write("", resolve))),
+  );
+  process.exit();
+}
+
+/** Whether no source of a checkout is newer than its bundle. */
 function isCurrent(bundle) {
-  const stamp = statSync(join(bundle, "bundled"), { throwIfNoEntry: false });
-  return stamp !== undefined && ["..", "../../src/wire"].every((path) => newestBelow(join(here, path)) <= stamp.mtimeMs);
+  const { mtimeMs } = statSync(join(bundle, STAMP));
+  return ["..", "../../src/wire"].every((path) => newestBelow(join(here, path)) <= mtimeMs);
 }
 
 function newestBelow(folder) {

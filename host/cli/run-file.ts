@@ -1,4 +1,4 @@
-import { readFile } from "node:fs/promises";
+import { readFileSync } from "node:fs";
 import { UnusableError } from "../component/guest-thread.ts";
 import type { ComponentCode, RunResult } from "../component/instance.ts";
 import { type Supervised, supervise } from "../component/supervisor.ts";
@@ -45,6 +45,7 @@ export async function runInstance(
   const signals = stopOnSignals(running);
   try {
     const result = await running.result;
+    await running.drained;
     return exitCodeOf(result, signals.received());
   } catch (cause) {
     throw asCommandError(cause);
@@ -60,13 +61,11 @@ export async function runInstance(
  * @throws {CommandError} when the file cannot be read
  */
 export async function loadFile(file: string, memory?: number): Promise<ComponentCode> {
-  const reading = readFile(file);
-  reading.catch(() => {});
   const { loadComponent } = await import("../component/cache.ts");
   const { compileComponent } = await import("../component/instance.ts");
   let bytes: Uint8Array;
   try {
-    bytes = await reading;
+    bytes = readFileSync(file);
   } catch (cause) {
     throw new CommandError(exitCodes.noInput, `cannot read ${file}: ${(cause as NodeJS.ErrnoException).code ?? String(cause)}`);
   }

@@ -13,9 +13,12 @@ export interface ThreadOptions {
   watchdog: number;
   /** The standard input; asked for when the guest first reads. */
   stdin: () => Readable;
-  /** Where the guest's output goes. Not ended with the thread. An error of theirs is not this thread's, but reaches the guest. */
-  stdout: Writable;
-  stderr: Writable;
+  /**
+   * Where the guest's output goes; asked for when it runs. Not ended with the thread. An error of theirs is not this thread's,
+   * but reaches the guest.
+   */
+  stdout: () => Writable;
+  stderr: () => Writable;
   /** Told of what was asked for and not granted. Absent: the standard error of the process, which the guest then has too (`inherit`). */
   onRefusal: ((line: string) => void) | undefined;
 }
@@ -41,6 +44,9 @@ const LAST_WORDS = 2000;
 export class GuestThread {
   /** Resolves once all that the guest wrote has been taken by its outputs. */
   readonly drained: Promise<unknown>;
+  readonly #drained = Promise.withResolvers<unknown>();
+  /** Resolves if the thread does not end: its outputs then do not either. */
+  readonly #lost = Promise.withResolvers<void>();
   readonly #options: ThreadOptions;
   readonly #worker: Worker;
   readonly #beats: Int32Array;
@@ -49,6 +55,7 @@ export class GuestThread {
   #verdict: RunResult | UnusableError | undefined;
   #ending = false;
   #exited = false;
+  #connected = false;
   #watch: NodeJS.Timeout | undefined;
   #deadline: NodeJS.Timeout | undefined;
   #unpipe = () => {};
@@ -59,11 +66,13 @@ export class GuestThread {
     this.#worker = worker;
     this.#beats = beats;
     this.#interval = Math.max(5, Math.min(250, options.watchdog / 8));
-    this.drained = Promise.allSettled([this.#connect("stdout"), this.#connect("stderr")]);
+    this.drained = this.#drained.promise;
     this.#worker.on("message", (message: FromWorker) => this.#onMessage(message));
     this.#worker.on("error", (error) => this.#onCrash(error));
     this.#worker.on("exit", () => {
       this.#exited = true;
+      // If it never ran, there is nothing to take.
+      if (!this.#connected) this.#drained.resolve(undefined);
       this.#settle({ tag: "trap", reason: "the worker ended without saying why" });
     });
     this.#settled.promise.catch(() => {});
@@ -80,6 +89,10 @@ export class GuestThread {
     const refusals = this.#options.onRefusal !== undefined;
     this.#post({ tag: "start", code, options, brief, interval: this.#interval, refusals });
     this.#startWatch();
+    // The streams of the process take a while to make. The thread is at work by now.
+    this.#connected = true;
+    const taken = Promise.allSettled([this.#connect("stdout"), this.#connect("stderr")]);
+    this.#drained.resolve(Promise.race([taken, this.#lost.promise]));
     return this.#settled.promise;
   }
 
@@ -130,7 +143,7 @@ export class GuestThread {
 
   #connect(output: "stdout" | "stderr"): Promise<void> {
     const source = this.#worker[output];
-    const sink = this.#options[output];
+    const sink = this.#options[output]();
     const onLost = () => {
       this.#post({ tag: "output-closed", output });
       // Read on, or what has been written already would keep the worker from ending.
@@ -180,7 +193,10 @@ export class GuestThread {
     this.#verdict ??= verdict;
     void this.#worker.terminate();
     // A write that blocks can keep a thread from ending. It is dead to us all the same.
-    const patience = setTimeout(() => this.#settle(verdict), LAST_WORDS);
+    const patience = setTimeout(() => {
+      this.#lost.resolve();
+      this.#settle(verdict);
+    }, LAST_WORDS);
     this.#worker.once("exit", () => clearTimeout(patience));
   }
 

@@ -11,6 +11,8 @@ export interface WorkerData {
   heartbeat: SharedArrayBuffer;
   /** Whether the guest's standard streams are those of the process. */
   inherit: boolean;
+  /** A folder of the user's own for what V8 compiles of this host, if there is one. */
+  compiled: string | undefined;
 }
 
 /** From the supervisor to a worker. */

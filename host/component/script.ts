@@ -1,8 +1,6 @@
-import { createHash } from "node:crypto";
-import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { cachedDataVersionTag } from "node:v8";
-import { Script } from "node:vm";
+import { KeptScript } from "./kept-code.ts";
 
 /** What a transpiled component exports. */
 export type Instantiate = (
@@ -18,8 +16,7 @@ export const SCRIPT_END = "\nexport { instantiate };\n";
  * The function that instantiates a transpiled component; read once a thread.
  *
  * A component's script is some two megabytes, most of it one function. Parsing what runs at a start of it takes longer than
- * running it, and Node's cache of compiled modules holds only what is compiled before the module runs. So it is compiled as a
- * plain script here, and `rememberCompiled` keeps what V8 has compiled of it by then.
+ * running it. So it is compiled as a plain script here, and `rememberCompiled` keeps what V8 has compiled of it by then.
  *
  * @param url `file:` URL of the module
  * @returns `undefined` if it is no module that `transpile` made
@@ -27,70 +24,20 @@ export const SCRIPT_END = "\nexport { instantiate };\n";
 export async function loadScript(url: string): Promise<Instantiate | undefined> {
   const known = loaded.get(url);
   if (known !== undefined) return known.instantiate;
-  const path = fileURLToPath(url);
-  const source = readFileSync(path, "utf8");
+  const filename = fileURLToPath(url);
+  const source = readFileSync(filename, "utf8");
   if (!source.endsWith(SCRIPT_END)) return undefined;
-  const place = compiledPath(path);
-  const cachedData = readCompiled(place);
   // One line before the source keeps the columns of its own lines as they are.
-  const script = new Script(`(function () { "use strict";\n${source.slice(0, -SCRIPT_END.length)}\nreturn instantiate; })()`, {
-    filename: path,
-    lineOffset: -1,
-    ...(cachedData !== undefined && { cachedData }),
-  });
-  const instantiate = script.runInThisContext() as Instantiate;
-  loaded.set(url, { instantiate, script, place, stale: script.cachedDataRejected !== false });
+  const wrapped = `(function () { "use strict";\n${source.slice(0, -SCRIPT_END.length)}\nreturn instantiate; })()`;
+  const script = new KeptScript(wrapped, { filename, lineOffset: -1, place: filename, version: "" });
+  const instantiate = script.run() as Instantiate;
+  loaded.set(url, { instantiate, script });
   return instantiate;
 }
 
-/**
- * Keep what is compiled of a script by now for later starts, beside the script. Does nothing if this thread's own start
- * found that already, or if the place cannot be written. Takes some 20 ms.
- */
+/** Keep what is compiled of a script by now for later starts, beside the script. Nothing if it is not loaded. */
 export function rememberCompiled(url: string): void {
-  const entry = loaded.get(url);
-  if (entry === undefined || !entry.stale) return;
-  entry.stale = false;
-  const work = `${entry.place}.${process.pid}`;
-  try {
-    const data = entry.script.createCachedData();
-    writeFileSync(work, Buffer.concat([digest(data), data]), { mode: 0o600, flag: "wx" });
-    renameSync(work, entry.place);
-  } catch {
-    rmSync(work, { force: true });
-  }
+  loaded.get(url)?.script.keep();
 }
 
-interface Loaded {
-  instantiate: Instantiate;
-  script: Script;
-  /** Where what is compiled of it is kept. */
-  place: string;
-  /** Whether what is kept of it is missing or of no use. */
-  stale: boolean;
-}
-
-const loaded = new Map<string, Loaded>();
-
-/** One for each V8 and set of its flags, which refuses the others'. */
-function compiledPath(script: string): string {
-  return `${script}.${cachedDataVersionTag().toString(16)}.compiled`;
-}
-
-/** V8 itself checks only that the data is for its version, its flags and a source of this length. */
-function readCompiled(path: string): Buffer | undefined {
-  try {
-    const bytes = readFileSync(path);
-    const data = bytes.subarray(DIGEST);
-    return digest(data).equals(bytes.subarray(0, DIGEST)) ? data : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-function digest(bytes: Uint8Array): Buffer {
-  return createHash("sha256").update(bytes).digest();
-}
-
-/** Bytes of a SHA-256. */
-const DIGEST = 32;
+const loaded = new Map<string, { instantiate: Instantiate; script: KeptScript }>();

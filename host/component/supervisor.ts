@@ -35,6 +35,8 @@ export interface Supervised {
    * @throws {UnusableError} when no instance could be made
    */
   result: Promise<RunResult>;
+  /** Resolves after `result`, once all that its instances wrote has been taken by the outputs. */
+  drained: Promise<unknown>;
   /** Ask it to end; after `deadline` milliseconds it is ended. Resolves as `result` does. */
   stop(deadline: number): Promise<RunResult>;
   /** Tell a component that listens (`sallyport:gateway/control`) of a new policy, and those that follow a restart. */
@@ -61,6 +63,7 @@ export function supervise(options: SuperviseOptions): Supervised {
   const supervisor = new Supervisor(options);
   return {
     result: supervisor.result,
+    drained: supervisor.drained,
     stop: (deadline) => supervisor.stop(deadline),
     reload: (policy) => supervisor.reload(policy),
     revoke: (subject) => supervisor.revoke(subject),
@@ -92,6 +95,7 @@ export function restartDelay(deaths: readonly number[]): number {
 
 class Supervisor {
   readonly result: Promise<RunResult>;
+  readonly drained: Promise<unknown>;
   readonly pipes: { stdin: PassThrough; stdout: PassThrough; stderr: PassThrough } | undefined;
   readonly #options: SuperviseOptions;
   readonly #stopped = new AbortController();
@@ -111,6 +115,8 @@ class Supervisor {
     this.#current = this.#newThread();
     this.result = this.#run().finally(() => this.#close());
     this.result.catch(() => {});
+    const drained = () => Promise.all(this.#draining);
+    this.drained = this.result.then(drained, drained);
   }
 
   stop(deadline: number): Promise<RunResult> {
@@ -169,8 +175,8 @@ class Supervisor {
       inherit: pipes === undefined,
       watchdog: this.#options.watchdog ?? DEFAULT_WATCHDOG,
       stdin: () => pipes?.stdin ?? process.stdin,
-      stdout: pipes?.stdout ?? outputOf(process.stdout),
-      stderr: pipes?.stderr ?? outputOf(process.stderr),
+      stdout: () => pipes?.stdout ?? outputOf(process.stdout),
+      stderr: () => pipes?.stderr ?? outputOf(process.stderr),
       onRefusal: this.#options.onRefusal ?? (pipes && ((line) => process.stderr.write(`${line}\n`))),
     };
     const thread = new GuestThread(options);

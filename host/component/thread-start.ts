@@ -19,6 +19,12 @@ export function startThreadAhead(): void {
   ahead ??= startThread(true);
 }
 
+/** End the thread that was started ahead, if nobody has taken it. */
+export function dropThreadAhead(): void {
+  void ahead?.worker.terminate();
+  ahead = undefined;
+}
+
 /**
  * A thread, started ahead or now.
  *
@@ -38,10 +44,9 @@ const WORKER_HEAP_MIB = 512;
 
 function startThread(inherit: boolean): StartedThread {
   const heartbeat = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT);
-  const data: WorkerData = { heartbeat, inherit };
-  // The compiled package holds worker.js beside this file's compiled form.
-  const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
-  const worker = new Worker(new URL(`./worker.${extension}`, import.meta.url), {
+  const data: WorkerData = { heartbeat, inherit, compiled: getCompileCacheDir() };
+  const entry = import.meta.url.endsWith(".ts") ? "worker.ts" : "worker-start.cjs";
+  const worker = new Worker(new URL(`./${entry}`, import.meta.url), {
     name: "sallyport guest",
     workerData: data,
     execArgv: [],

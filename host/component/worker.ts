@@ -19,9 +19,15 @@ let inProcess: Imports["inProcess"];
 let script: string | undefined;
 let ended = false;
 let putFlagsBack = () => {};
+let alsoSettled = () => {};
 
 /** After this time a guest that runs on has started, in milliseconds. V8 later forgets what only the start needed. */
 const SETTLED = 2000;
+
+/** Have `then` called when a start is over that went well: what V8 compiled by then is worth keeping. */
+export function onSettled(then: () => void): void {
+  alsoSettled = then;
+}
 
 // A dead instance's calls answer with promises that are rejected already; once its fate is known they are no news.
 process.on("unhandledRejection", (cause) => {
@@ -93,6 +99,7 @@ async function end(result: RunResult): Promise<void> {
 function remember(): void {
   putFlagsBack();
   if (script !== undefined) rememberCompiled(script);
+  alsoSettled();
 }
 
 function post(message: FromWorker): void {

@@ -1,4 +1,3 @@
-import { execFile } from "node:child_process";
 import { inspect } from "node:util";
 import { readPrivateFile } from "../authority/private-file.ts";
 import { Signal } from "../io/signal.ts";
@@ -69,6 +68,8 @@ export class SecretFetch {
   }
 
   #run([program = "", ...args]: readonly string[]): void {
+    // Loading it takes longer than most of a start, and few instances have a secret that a program prints.
+    const { execFile } = process.getBuiltinModule("node:child_process");
     const child = execFile(
       program,
       args,
