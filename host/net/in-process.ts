@@ -59,7 +59,7 @@ export class InProcessListener implements Disposable {
   /** Take no more. Clients that wait are reset. */
   close(): void {
     this.#isClosed = true;
-    for (const socket of this.#waiting) socket.destroy();
+    for (const socket of this.#waiting) socket.resetAndDestroy();
     this.#waiting.clear();
   }
 
@@ -86,10 +86,6 @@ class InProcessSocket extends PortDuplex {
 
   setKeepAlive(): this {
     return this;
-  }
-
-  resetAndDestroy(): this {
-    return this.destroy();
   }
 }
 

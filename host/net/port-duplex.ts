@@ -6,7 +6,7 @@ const WINDOW = 256 * 1024;
 
 /**
  * One end of a connection between two threads. Behaves as a TCP socket does: each direction ends by itself, what is written
- * waits for the other side to read, and a side that goes away resets the other.
+ * waits for the other side to read, and a side that goes away in the middle of something resets the other.
  */
 export class PortDuplex extends Duplex {
   bytesRead = 0;
@@ -54,7 +54,16 @@ export class PortDuplex extends Duplex {
     done();
   }
 
+  /** Cut the connection: the other side is not to take it for an end. */
+  resetAndDestroy(): this {
+    this.#resets = true;
+    return this.destroy();
+  }
+  #resets = false;
+
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
+    // As a socket does: whoever is just dropped ends, and only what was left in its middle is reset.
+    if (error === null && !this.#resets && !this.writableFinished && this.writableLength === 0) this.#post("end");
     this.#port.close();
     this.#waiting = undefined;
     done(error);

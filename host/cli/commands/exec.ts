@@ -15,8 +15,9 @@ from that runs where the network leads nowhere else (a container, a network name
 Usage: sallyport exec --config FILE [flags] -- COMMAND [ARGUMENTS]
 
 Starts a proxy for this run on a port of the loopback, with a token and a certification authority of its own, and runs the
-command with the variables that make programs use and trust it. Signals are passed on; the exit code is the command's. Ends
-with a line on what the proxy did.
+command with the variables that make programs use and trust it, and those for which the policy has placeholders of secrets;
+variables that secrets come from are taken out. Signals are passed on; the exit code is the command's. Ends with a line on what
+the proxy did.
 
 ${proxyFlagsHelp}
   -q, --quiet                no line at the end
