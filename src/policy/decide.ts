@@ -88,7 +88,8 @@ export function decideClientHello(policy: Policy, request: ClientHelloRequest): 
   if (serverName.tag === "none") {
     // A client that connects to an address has no name to send.
     if (connected === undefined || connected.host.tag === "dns") return deny(builtIn.hello, "no-server-name");
-    return request.ech ? deny(echRule(policy, connected), "encrypted-client-hello") : asDecision(policy, connected);
+    if (request.ech && (connected.entry?.ech ?? policy.ech) === "deny") return deny(echRule(policy, connected), "encrypted-client-hello");
+    return asDecision(policy, connected);
   }
   const named = route(policy, serverName.name, target?.port ?? request.port, groups);
   if (named.tag === "refused") return asDecision(policy, named);

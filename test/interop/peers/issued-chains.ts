@@ -1,3 +1,4 @@
+import type { KeyObject } from "node:crypto";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { isIP } from "node:net";
 import { join } from "node:path";
@@ -18,6 +19,8 @@ export interface IssuedChain {
   root: string;
   intermediate: string;
   leaf: string;
+  /** PEM, of the leaf. */
+  key: string;
   /** The same as files. */
   files: { root: string; intermediate: string; leaf: string };
 }
@@ -73,25 +76,27 @@ export async function issuedChains(folder: string): Promise<IssuedChain[]> {
   return [...within.map((it) => [true, it] as const), ...outside.map((it) => [false, it] as const)].map(
     ([isWithin, [limits, ...names]], index) => {
       const authority = authorities.get(limits)!;
-      const leaf = isWithin ? issued(authority, names) : misissued(authority, names).certificate;
+      const { certificate, key } = isWithin ? issued(authority, names) : misissued(authority, names);
       const [intermediate, root] = authority.chain.der;
       const texts = {
         root: toPem("CERTIFICATE", root!),
         intermediate: toPem("CERTIFICATE", intermediate!),
-        leaf: toPem("CERTIFICATE", leaf),
+        leaf: toPem("CERTIFICATE", certificate),
       };
       const title = `${names.join(" and ")} under ${[...limits.dns, ...(limits.ip ?? [])].join(", ")}`;
-      return { title, name: names[0]!, isWithin, ...texts, files: write(join(folder, String(index)), texts) };
+      const keyPem = key.export({ type: "pkcs8", format: "pem" }) as string;
+      return { title, name: names[0]!, isWithin, ...texts, key: keyPem, files: write(join(folder, String(index)), texts) };
     },
   );
 }
 
-function issued(authority: Authority, names: string[]): Uint8Array {
+function issued(authority: Authority, names: string[]): { certificate: Uint8Array; key: KeyObject } {
   const requested = names.map((name) => {
     const parsed = parseServerName(name);
     return parsed.tag === "dns" ? dns(parsed.name) : ip(...parsed.bytes);
   });
-  return authority.issue({ names: requested, lifetime: 3600n, key: "p256" }).keyPair.chain.der[0]!;
+  const { keyPair } = authority.issue({ names: requested, lifetime: 3600n, key: "p256" });
+  return { certificate: keyPair.chain.der[0]!, key: keyPair.forWorker().key };
 }
 
 function write(folder: string, texts: Record<"root" | "intermediate" | "leaf", string>): IssuedChain["files"] {

@@ -69,6 +69,28 @@ describe("a hello for another host than the one connected to", () => {
   });
 });
 
+describe("an encrypted inner hello to an address, which has no outer name", () => {
+  const hello = (ech: string | undefined, name: "none" | "other") =>
+    decideClientHello(
+      loadPolicy(JSON.stringify({ version: 1, ...(ech === undefined ? {} : { ech }), hosts: [{ match: ["192.0.2.1"], mode: "tunnel" }] })),
+      {
+        serverName: name === "none" ? { tag: "none" } : { tag: "dns", name: "other.example" },
+        ech: true,
+        target: { host: "192.0.2.1", port: 443 },
+        port: 443,
+        groups: [],
+      },
+    );
+
+  it("is refused unless the policy goes by what is seen: browsers send false ones to addresses too", () => {
+    for (const ech of [undefined, "deny"])
+      expect(hello(ech, "none")).toEqual({ tag: "deny", because: { rule: "$.ech", reason: "encrypted-client-hello" } });
+    expect(hello("outer", "none")).toMatchObject({ tag: "tunnel" });
+  });
+
+  it("opens no other host", () => expect(hello("outer", "other")).toMatchObject({ tag: "deny", because: { reason: "not-listed" } }));
+});
+
 describe("a route", () => {
   it("offers HTTP/1.1 alone where requests are decided on", () => {
     const decision = decideConnect(closed, { host: "api.example.com", port: 443, groups: [] });
