@@ -120,7 +120,9 @@ async function bundle(source: ComponentSource): Promise<{ code: string; exports:
     },
     // Neither engine lets a synchronous export drain its job queue (QuickJS never runs it, StarlingMonkey's can only be
     // waited past), so async functions are lowered to generators over a Promise that the guest library drains itself.
-    transform: { target: "es2016" },
+    // Fields of classes become assignments: the helper that defines them takes six calls for each, and every await makes an
+    // object that has some. It differs where a field has the name of an inherited setter.
+    transform: { target: "es2016", assumptions: { setPublicClassFields: true } },
   };
   let code: string;
   let exports: string[];
@@ -128,7 +130,7 @@ async function bundle(source: ComponentSource): Promise<{ code: string; exports:
     const build = await rolldown(options);
     const { output } = await build.generate({ format: "esm", codeSplitting: false });
     await build.close();
-    code = driveAsyncFunctions(output[0].code);
+    code = spreadNatively(driveAsyncFunctions(output[0].code));
     exports = output[0].exports;
   } catch (cause) {
     throw new ComponentBuildError(`the modules of ${source.entry} do not bundle: ${(cause as Error).message}`, { cause });
@@ -188,6 +190,16 @@ function driveAsyncFunctions(code: string): string {
     helper,
     '$1 var d = Promise[Symbol.for("sallyport.drive")]; if (d !== undefined) return d(function() { return n.apply(t, e); });',
   );
+}
+
+/**
+ * The helper that lowered object spreads call goes through every key in JavaScript. Both engines can spread by themselves.
+ */
+function spreadNatively(code: string): string {
+  const helper = /r % 2 \? ownKeys\(Object\(t\), !0\)\.forEach\(function\(r\) \{\s*_defineProperty\(e, r, t\[r\]\);\s*\}\) : /;
+  if (code.includes("_objectSpread2(") && !helper.test(code))
+    throw new ComponentBuildError("rolldown's helper for object spreads has changed");
+  return code.replace(helper, "r % 2 ? e = { ...e, ...t } : ");
 }
 
 async function componentizeQuickJs(source: ComponentSource, script: string, exports: string[], wit: string): Promise<Uint8Array> {
