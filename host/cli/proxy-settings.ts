@@ -37,9 +37,9 @@ export const proxyFlagsHelp = `  --config FILE              the policy (see sall
   --workers N                threads that serve clients (default 1)
   --identity NAME=CERT,KEY   a client identity that the policy names; may be repeated
   --secret NAME=SOURCE       a secret that the policy names: env:VARIABLE, file:PATH or command:PROGRAM; may be repeated
-  --secret-for NAME=HOST:PORT[,HEADER]
-                             a server that the secret may go to, and the field that it may stand in (default
-                             authorization); may be repeated
+  --secret-for NAME=HOST:PORT[,HEADER[,SCHEME]]
+                             a server that the secret may go to, the field that it may stand in (default authorization), and
+                             a word that the host writes before it, as in authorization,Bearer; may be repeated
   --ca FILE                  trust these authorities in place of the system's; the word "system" adds those again`;
 
 /** What the flags say of a proxy. @throws {UsageError} @throws {CommandError} */
@@ -120,10 +120,11 @@ function secretsOf(parsed: ParsedArguments): Record<string, SecretGrant> {
     grants[name] = { source: sourceOf(source!), servers: [], forms: [] };
   }
   for (const text of listOf(parsed, "secret-for")) {
-    const [, name, server, header = "authorization"] = /^([^=]+)=([^,]+:[0-9]{1,5})(?:,([A-Za-z0-9-]+))?$/.exec(text) ?? [];
+    const [, name, server, header = "authorization", scheme] =
+      /^([^=]+)=([^,]+:[0-9]{1,5})(?:,([A-Za-z0-9-]+)(?:,([A-Za-z0-9-]+))?)?$/.exec(text) ?? [];
     const grant = name === undefined ? undefined : grants[name];
-    if (grant === undefined) throw new UsageError("--secret-for takes NAME=HOST:PORT[,HEADER], NAME being that of a --secret");
-    const form: SecretForm = { field: header.toLowerCase() };
+    if (grant === undefined) throw new UsageError("--secret-for takes NAME=HOST:PORT[,HEADER[,SCHEME]], NAME being that of a --secret");
+    const form: SecretForm = { field: header.toLowerCase(), ...(scheme === undefined ? {} : { scheme }) };
     grants[name!] = { ...grant, servers: [...grant.servers, server!], forms: [...grant.forms, form] };
   }
   for (const [name, { servers }] of Object.entries(grants))

@@ -8,6 +8,8 @@ import type { SecretSource } from "./secret-source.ts";
 export type SecretForm =
   /** A field of this name, with exactly this before and behind the secret. */
   | { field: string; prefix?: string; suffix?: string }
+  /** A field of this name, asked for with nothing around the secret: the host writes this word and a space before it. */
+  | { field: string; scheme: string }
   /** A field of this name with Basic authentication, for this user; for any if none is named. */
   | { basic: string; user?: string }
   /** The secret alone, with exactly this before and behind it. */
@@ -51,7 +53,8 @@ export class SecretRules {
     this.#servers = Grants.parse({ allowNet: grant.servers });
     this.#forms = grant.forms;
     for (const form of grant.forms)
-      if (!isWritable(sampleOf(form))) throw new GrantError(`secret ${JSON.stringify(name)}: a form is malformed`);
+      if (!isWritable(sampleOf(form)) || ("scheme" in form && !TOKEN.test(form.scheme)))
+        throw new GrantError(`secret ${JSON.stringify(name)}: a form is malformed`);
     const { placeholder } = grant;
     if (grant.forms.some((form) => "replaces" in form) !== (placeholder !== undefined))
       throw new GrantError(`secret ${JSON.stringify(name)}: a placeholder and the form that it is replaced in go together`);
@@ -71,9 +74,11 @@ export class SecretRules {
     return this.#forms.some((form) => "replaces" in form && form.replaces.toLowerCase() === field);
   }
 
-  /** Whether it may stand like this. */
-  allowsForm(form: WitForm): boolean {
-    return this.#forms.some((granted) => covers(granted, form));
+  /** How it is written where it is asked for in this form; `undefined` where it may not stand like this. */
+  permitted(form: WitForm): WitForm | undefined {
+    const granted = this.#forms.find((one) => covers(one, form));
+    if (granted === undefined) return undefined;
+    return "scheme" in granted ? sampleOf({ ...granted, field: form.tag === "field" ? form.val.name : granted.field }) : form;
   }
 }
 
@@ -101,7 +106,7 @@ function covers(granted: SecretForm, form: WitForm): boolean {
   if ("bare" in granted) return form.tag === "bare" && hasAround(granted, form.val);
   if ("basic" in granted)
     return form.tag === "basic" && sameName(granted.basic, form.val.name) && (granted.user === undefined || granted.user === form.val.user);
-  return form.tag === "field" && sameName(granted.field, form.val.name) && hasAround(granted, form.val);
+  return form.tag === "field" && sameName(granted.field, form.val.name) && hasAround("scheme" in granted ? {} : granted, form.val);
 }
 
 function hasAround({ prefix = "", suffix = "" }: { prefix?: string; suffix?: string }, form: { prefix: string; suffix: string }): boolean {
@@ -115,6 +120,7 @@ function sameName(a: string, b: string): boolean {
 function sampleOf(form: SecretForm): WitForm {
   if ("replaces" in form) return { tag: "field", val: { name: form.replaces, prefix: "", suffix: "" } };
   if ("basic" in form) return { tag: "basic", val: { name: form.basic, user: form.user ?? "" } };
+  if ("scheme" in form) return { tag: "field", val: { name: form.field, prefix: `${form.scheme} `, suffix: "" } };
   const around = { prefix: form.prefix ?? "", suffix: form.suffix ?? "" };
   return "bare" in form ? { tag: "bare", val: around } : { tag: "field", val: { name: form.field, ...around } };
 }

@@ -4,6 +4,7 @@ import { Pollable } from "../io/poll.ts";
 import type { Endpoint } from "../tls/endpoint.ts";
 import { describe } from "./dial.ts";
 import type { OutputStream } from "../io/output-stream.ts";
+import { RateLimit } from "./rate-limit.ts";
 import type { Recorder } from "./recorder.ts";
 import { headImports, type HeadPlace } from "./secret-heads.ts";
 import { isWritable, type SecretGrant, SecretRules, type WitForm, written } from "./secret-grants.ts";
@@ -47,6 +48,7 @@ export interface SecretImports {
 /** @throws {GrantError} when a grant is not understood */
 export function secretImports(context: SecretContext): SecretImports {
   const { ledger, recorder } = context;
+  const refusals = new RateLimit(context, "refused-secrets", REFUSALS_A_SECOND);
   const entries = new Map(
     Object.entries(context.secrets).map(([name, grant]) => {
       const rules = new SecretRules(name, grant);
@@ -99,20 +101,21 @@ export function secretImports(context: SecretContext): SecretImports {
       const fault = this.#place(client, form);
       if (fault === undefined) return;
       // Waiting is no refusal.
-      if (fault !== "not-ready" && fault !== "would-block")
+      if (fault !== "not-ready" && fault !== "would-block" && refusals.take())
         recorder.host("secret-refused", { secret: this.#name, reason: fault, server_name: client.connection.target?.name });
       throw new WitError<SecretError>(fault);
     }
 
     #place({ connection }: Endpoint, form: WitForm): SecretError | undefined {
       if (!isWritable(form)) return "invalid-argument";
-      if (!this.#rules.allowsForm(form)) return "form-not-granted";
+      const permitted = this.#rules.permitted(form);
+      if (permitted === undefined) return "form-not-granted";
       const peer = judgePeer(connection, this.#rules, context);
       if (typeof peer === "string") return peer;
       const { state } = this.#fetch;
       if (state.tag === "pending") return "not-ready";
       if (state.tag === "unavailable") return "unavailable";
-      const bytes = written(form, state.value.reveal());
+      const bytes = written(permitted, state.value.reveal());
       const sink = connection.privateOutput;
       if (sink.state().tag !== "open") return "wrong-phase";
       if (bytes.length > sink.capacity()) return "would-block";
@@ -126,3 +129,6 @@ export function secretImports(context: SecretContext): SecretImports {
   }
   return { Secret, ...headImports(context, entries) };
 }
+
+/** Refusals that are recorded one by one; others are counted. */
+const REFUSALS_A_SECOND = 1000;

@@ -385,6 +385,28 @@ describe("a head with placeholders, sent by a component that says what it likes"
     expect(refused(file)).toMatchObject([{ reason: "not-verified", host: "api.example.com", port }]);
   });
 
+  it("is the only way: a secret with a placeholder stands in no form that a component asks for", async () => {
+    const { it: guest, secret } = instance(replacing);
+    const client = await connected(guest);
+    for (const prefix of ["", "Bearer "])
+      expect(await witError(() => secret.place(client, { tag: "field", val: { name: "authorization", prefix, suffix: "" } }))).toBe(
+        "form-not-granted",
+      );
+  });
+
+  it("is refused as often as it comes, and does not fill the log with that", async () => {
+    const { it: guest, file } = instance(replacing);
+    const client = await connected(guest);
+    const { sendHead } = guest.gateway["sallyport:gateway/secrets"];
+    for (let i = 0; i < 3000; i++) expect(await witError(() => sendHead(client.output, bytes(HEAD), []))).toBe("misplaced");
+    guest.dispose();
+    const untold = recordsOf(file).filter(({ event, limit }) => event === "over-limit" && limit === "refused-placeholders");
+    const counted = untold.reduce((sum, { count }) => sum + Number(count), 0);
+    expect(refused(file).length + counted).toBe(3000);
+    // In a second; on a machine that takes more than two for this there is no limit to be met.
+    expect(refused(file).length).toBeLessThanOrEqual(2999);
+  });
+
   it("gets nothing that cannot be recorded, and nothing for a head that is too long", async () => {
     const { it: guest, file } = instance(replacing);
     const client = await connected(guest);
