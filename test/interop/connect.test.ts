@@ -1,5 +1,6 @@
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { generateKeyPairSync, type KeyObject, sign } from "node:crypto";
+import { once } from "node:events";
 import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import http from "node:http";
 import https from "node:https";
@@ -90,8 +91,11 @@ beforeAll(async () => {
     break;
   }
 });
-afterAll(() => {
+afterAll(async () => {
+  // It writes to the folder until it has ended.
+  const ended = once(proxy, "exit");
   proxy.kill("SIGTERM");
+  await ended;
   server.close();
   plain.close();
   rmSync(folder, { recursive: true, force: true });
