@@ -2,6 +2,7 @@ import { WitError } from "../io/error.ts";
 import type { OutputStream } from "../io/output-stream.ts";
 import { describe } from "./dial.ts";
 import { type HeadPart, type Misplaced, readHead } from "./placeholders.ts";
+import { RateLimit } from "./rate-limit.ts";
 import type { SecretRules } from "./secret-grants.ts";
 import { connectionBehind, dialledBehind, judgePeer, type TrustedPeer } from "./secret-peer.ts";
 import type { SecretFetch } from "./secret-source.ts";
@@ -23,6 +24,7 @@ export interface SecretEntry {
 /** The part of `sallyport:gateway/secrets` that puts secrets in place of their placeholders. */
 export function headImports(context: SecretContext, entries: ReadonlyMap<string, SecretEntry>) {
   const { recorder } = context;
+  const refusals = new RateLimit(context, "refused-placeholders", REFUSALS_A_SECOND);
   const names = new Map<string, string>();
   for (const [name, { placeholder }] of entries) if (placeholder !== undefined) names.set(placeholder, name);
 
@@ -33,6 +35,7 @@ export function headImports(context: SecretContext, entries: ReadonlyMap<string,
     sendHead(output: OutputStream, head: Uint8Array, places: readonly HeadPlace[]): void {
       const { sink } = output;
       const refuse = (reason: SecretError, at: Partial<Misplaced> = {}): WitError<SecretError> => {
+        if (!refusals.take()) return new WitError<SecretError>(reason);
         const dialled = dialledBehind(sink, context);
         const where = at.field === undefined ? "target" : "field";
         recorder.host("placeholder-refused", {
@@ -85,5 +88,7 @@ function written(part: Exclude<HeadPart, { tag: "text" }>, secret: Uint8Array): 
   return Buffer.from(credentials.toString("base64"));
 }
 
+/** Refusals that are recorded one by one; others are counted. */
+const REFUSALS_A_SECOND = 1000;
 /** Bytes, below what a connection takes at once. */
 const MAX_HEAD = 192 * 1024;
