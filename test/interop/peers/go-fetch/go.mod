@@ -1,0 +1,3 @@
+module sallyport/fetch
+
+go 1.24
