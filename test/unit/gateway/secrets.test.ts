@@ -121,6 +121,17 @@ describe("a secret", () => {
     expect(JSON.stringify(records())).not.toContain(SECRET);
   });
 
+  it("is written behind the word that was granted with it, which the guest neither says nor changes", async () => {
+    const { it: guest, secret } = instance({ forms: [{ field: "authorization", scheme: "token" }] });
+    const client = await connected(guest);
+    const field = (prefix: string) => ({ tag: "field" as const, val: { name: "Authorization", prefix, suffix: "" } });
+    for (const prefix of ["token ", "Bearer ", " "])
+      expect(await witError(() => secret.place(client, field(prefix)))).toBe("form-not-granted");
+    secret.place(client, field(""));
+    client.written();
+    await expect.poll(() => received).toBe(`Authorization: token ${SECRET}\r\nEND`);
+  });
+
   it("is written as a password and alone, where that was granted", async () => {
     const forms = [{ basic: "Authorization" }, { bare: true as const, prefix: "key=", suffix: "&" }];
     const { it: guest, secret } = instance({ forms });
