@@ -8,6 +8,7 @@ export default defineConfig({
     exclude: process.env["INTEROP_ALL"] === "1" ? [] : ["test/interop/on-demand/**"],
     testTimeout: 30_000,
     hookTimeout: 60_000,
+    globalSetup: "test/support/temp-folder.ts",
     pool: "forks",
     maxWorkers: 2,
   },
