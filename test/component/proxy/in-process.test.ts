@@ -154,6 +154,10 @@ describe("a proxy in this process", () => {
       .poll(() => wanted.every((kind) => records.some(({ by, event, client }) => `${by} ${event}` === kind && client === "in-process")))
       .toBe(true);
     expect(records.filter(({ client }) => client !== undefined && client !== "in-process")).toEqual([]);
+    const end = () =>
+      records.find(({ by, event, client, bytes_sent: sent }) => by === "host" && event === "end" && client !== undefined && sent !== 0);
+    await expect.poll(end).toMatchObject({ client: "in-process", bytes_received: expect.any(Number) });
+    expect(Math.min(Number(end()!["bytes_sent"]), Number(end()!["bytes_received"]))).toBeGreaterThan(300);
   });
 
   it("refuses as the policy does, with what it says to people", async () => {
