@@ -45,7 +45,9 @@ function embedded(address: IpAddress): IpAddress[] {
 
 function classifyAsWritten(address: IpAddress): AddressClass {
   for (const [kind, ranges] of RANGES) if (ranges.some((range) => contains(range, address))) return kind;
-  return "public";
+  // All that is given out lies in one eighth of IPv6; of the rest, what stands for an IPv4 address is as good as that.
+  if (address.tag === "ipv4" || contains(GLOBAL_UNICAST, address)) return "public";
+  return TAIL_EMBEDDING.some((prefix) => contains(prefix, address)) || contains(NAT64_LOCAL, address) ? "public" : "reserved";
 }
 
 function prefixes(...texts: string[]): IpPrefix[] {
@@ -70,6 +72,7 @@ const RANGES: [AddressClass, IpPrefix[]][] = [
       "fd00:ec2::254/128",
       "fd00:ec2::23/128",
       "fd20:ce::254/128",
+      "fd00:42::42/128",
     ),
   ],
   ["link-local", LINK_LOCAL],
@@ -83,17 +86,21 @@ const RANGES: [AddressClass, IpPrefix[]][] = [
     prefixes(
       "192.0.0.0/24",
       "192.0.2.0/24",
+      "192.88.99.0/24",
       "198.18.0.0/15",
       "198.51.100.0/24",
       "203.0.113.0/24",
       "240.0.0.0/4",
       "100::/64",
+      "2001:2::/48",
+      "2001:10::/28",
       "2001:db8::/32",
       "3fff::/20",
     ),
   ],
 ];
 
+const GLOBAL_UNICAST = prefixes("2000::/3")[0]!;
 /** Mapped (RFC 4291 2.5.5.2), compatible (2.5.5.1), SIIT (RFC 2765), NAT64's well-known prefix (RFC 6052). */
 const TAIL_EMBEDDING = prefixes("::ffff:0:0/96", "::/96", "::ffff:0:0:0/96", "64:ff9b::/96");
 const NAT64_LOCAL = prefixes("64:ff9b:1::/48")[0]!;

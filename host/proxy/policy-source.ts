@@ -1,5 +1,6 @@
-import { readFileSync, statSync } from "node:fs";
+import { statSync } from "node:fs";
 import { dirname, resolve } from "node:path";
+import { readRegularFile, RegularFileError } from "../files/regular-file.ts";
 import { openPolicyComponent, type PolicyComponent, type PolicySettings } from "../policy/policy-component.ts";
 import { readPolicyFile } from "../policy/policy-file.ts";
 
@@ -111,10 +112,9 @@ function versionOf(path: string): string {
 
 function readAnchors(name: string, path: string): string {
   try {
-    if (statSync(path).size > MAX_ANCHORS) throw new AnchorFileError(`the anchors ${name}: ${path} is longer than ${MAX_ANCHORS} bytes`);
-    return readFileSync(path, "latin1");
+    return Buffer.from(readRegularFile(path, MAX_ANCHORS)).toString("latin1");
   } catch (cause) {
-    if (cause instanceof AnchorFileError) throw cause;
+    if (cause instanceof RegularFileError) throw new AnchorFileError(`the anchors ${name}: ${cause.message}`);
     throw new AnchorFileError(`the anchors ${name}: ${path} cannot be read (${(cause as NodeJS.ErrnoException).code})`);
   }
 }

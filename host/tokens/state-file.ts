@@ -1,19 +1,18 @@
 import {
   closeSync,
-  constants,
-  fstatSync,
   fsyncSync,
   linkSync,
   openSync,
   readFileSync,
-  readSync,
   realpathSync,
   renameSync,
   rmSync,
+  type Stats,
   writeFileSync,
 } from "node:fs";
 import { dirname } from "node:path";
 import { setTimeout } from "node:timers/promises";
+import { readRegularFile, RegularFileError } from "../files/regular-file.ts";
 
 export type StateFileErrorCode =
   /** The file cannot be read. */
@@ -48,20 +47,14 @@ export class StateFileError extends Error {
 export function readStateFile(path: string): string | undefined {
   let bytes: Uint8Array;
   try {
-    // Without O_NONBLOCK, opening a FIFO would wait for somebody to write to it.
-    const file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
-    try {
-      checkFile(path, file);
-      bytes = readAll(file);
-    } finally {
-      closeSync(file);
-    }
+    bytes = readRegularFile(path, MAX_FILE, (stats) => checkOwner(path, stats));
   } catch (error) {
     if (error instanceof StateFileError) throw error;
+    if (error instanceof RegularFileError)
+      throw new StateFileError(error.code === "too-large" ? "bad-content" : "unreadable", error.message);
     if (codeOf(error) === "ENOENT") return undefined;
     throw new StateFileError("unreadable", `${path}: cannot be read (${codeOf(error)})`);
   }
-  if (bytes.length > MAX_FILE) throw new StateFileError("bad-content", `${path}: longer than ${MAX_FILE} bytes`);
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
   } catch {
@@ -69,9 +62,7 @@ export function readStateFile(path: string): string | undefined {
   }
 }
 
-function checkFile(path: string, file: number): void {
-  const stats = fstatSync(file);
-  if (!stats.isFile()) throw new StateFileError("unreadable", `${path}: not a regular file`);
+function checkOwner(path: string, stats: Stats): void {
   // Windows has neither owners nor modes of this kind.
   const user = process.geteuid?.();
   if (user === undefined) return;
@@ -79,15 +70,6 @@ function checkFile(path: string, file: number): void {
     throw new StateFileError("unsafe", `${path}: belongs to another user: chown it to the user that runs this program`);
   if ((stats.mode & 0o022) !== 0)
     throw new StateFileError("unsafe", `${path}: others than its owner can write to it: run chmod go-w on it`);
-}
-
-/** The file may grow while it is read: one byte more than is permitted is enough to know. */
-function readAll(file: number): Uint8Array {
-  const buffer = new Uint8Array(MAX_FILE + 1);
-  let length = 0;
-  for (let read = -1; read !== 0 && length < buffer.length; length += read)
-    read = readSync(file, buffer, length, buffer.length - length, null);
-  return buffer.subarray(0, length);
 }
 
 /**

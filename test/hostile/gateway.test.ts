@@ -5,6 +5,8 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { ComponentCode } from "../../host/component/instance.ts";
 import { supervise } from "../../host/component/supervisor.ts";
 import type { GatewayGrants, TlsGrants } from "../../host/index.ts";
+import type { GrantTexts } from "../../host/net/grants.ts";
+import type { Resolver } from "../../host/net/name-lookup.ts";
 import { recordsOf, tcpServer, temporaryFolder } from "../support/gateway-instance.ts";
 import { startGuest } from "../support/guest-run.ts";
 import { makePki, type TestPki } from "../support/pki.ts";
@@ -40,14 +42,22 @@ afterAll(async () => {
 afterEach(() => (received = ""));
 
 let files = 0;
-async function attack(args: string[], options: { gateway?: GatewayGrants; tls?: TlsGrants; names?: Record<string, string[]> } = {}) {
+interface Options {
+  gateway?: GatewayGrants;
+  tls?: TlsGrants;
+  grants?: GrantTexts;
+  names?: Record<string, string[]>;
+  resolver?: Resolver;
+}
+
+async function attack(args: string[], options: Options = {}) {
   const file = folder.path(`audit-${++files}`);
   const run = startGuest(code, {
     args: ["attack", ...args],
     gateway: { dial: {}, audit: { file, fsync: "none" }, ...options.gateway },
-    grants: { allowNet: [`127.0.0.1:${port}`] },
+    grants: { allowNet: [`127.0.0.1:${port}`], ...options.grants },
     tls: { anchors: [pki.root.der], ...options.tls },
-    resolver: async (name) => options.names?.[name] ?? ["127.0.0.1"],
+    resolver: options.resolver ?? (async (name) => options.names?.[name] ?? ["127.0.0.1"]),
   });
   const result = await run.ended;
   const lines = run
@@ -101,6 +111,34 @@ describe("a hostile proxy component that dials", () => {
       "refused(link-local)",
     ]);
     expect(bySelf(records()).map(({ event, host }) => [event, host])).toEqual(Object.keys(names).map((it) => ["dial-refused", it]));
+  });
+
+  it("names whose answer changes is held to the answer of that very dial: each is looked up once, and checked as a whole", async () => {
+    let asked = 0;
+    const answers = [["127.0.0.1"], ["127.0.0.1", "10.0.0.1"], ["169.254.169.254"], ["127.0.0.1"]];
+    const resolver = async () => answers[asked++]!;
+    const origin = await tcpServer((socket) => socket.end());
+    const { lines, records } = await attack(["dial", ...answers.map(() => `turns.test|${origin.port}`)], {
+      gateway: { dial: { allowNetworks: ["127.0.0.0/8"] } },
+      resolver,
+    });
+    origin.close();
+    expect(lines.map((line) => line.split(" ")[1])).toEqual(["ok", "refused(private)", "refused(metadata)", "ok"]);
+    expect(asked).toBe(4);
+    expect(bySelf(records()).filter(({ event }) => event === "dial")).toMatchObject([
+      { addresses: ["127.0.0.1"] },
+      { addresses: ["127.0.0.1"] },
+    ]);
+  });
+
+  it("what it listens on itself is refused, however the address is spelled and whatever was opened", async () => {
+    const { lines } = await attack(["dial self"], {
+      gateway: { dial: { allowNetworks: ["0.0.0.0/0", "::/0"] } },
+      grants: { listen: [":0", "[::]:0"] },
+      names: { "self.test": ["127.0.0.1"] },
+    });
+    expect(lines.length).toBeGreaterThanOrEqual(8);
+    expect(lines.filter((line) => !line.endsWith(" refused(own-listener)"))).toEqual([]);
   });
 
   it("spellings that only some resolvers know, or the metadata service by name, gets nowhere", async () => {

@@ -282,6 +282,9 @@ describe("sallyport proxy", () => {
     const noAnchors = await sallyport(["proxy", "--config", writePolicy("no-anchors.json", policy({ anchors: { test: "missing.pem" } }))])
       .ended;
     expect([noAnchors.code, noAnchors.stderr]).toEqual([66, expect.stringContaining("missing.pem")]);
+    const endless = writePolicy("endless.json", policy({ anchors: { test: "/dev/zero" } }));
+    const noFile = await sallyport(["proxy", "--config", endless]).ended;
+    expect([noFile.code, noFile.stderr]).toEqual([66, expect.stringContaining("not a regular file")]);
   });
 });
 

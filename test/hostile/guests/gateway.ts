@@ -27,6 +27,30 @@ const attacks: Record<string, (args: string[]) => void> = {
       say(`${arg} ${errorOf(() => dialled(name, Number(port)))}`);
     }
   },
+  /** Dial what this guest listens on, on all addresses of both families. */
+  "dial self"() {
+    using network = instanceNetwork();
+    for (const family of ["ipv4", "ipv6"] as const) {
+      const listener = createTcpSocket(family);
+      listener.startBind(
+        network,
+        family === "ipv4"
+          ? { tag: "ipv4", val: { port: 0, address: [0, 0, 0, 0] } }
+          : { tag: "ipv6", val: { port: 0, flowInfo: 0, address: [0, 0, 0, 0, 0, 0, 0, 0], scopeId: 0 } },
+      );
+      listener.finishBind();
+      listener.startListen();
+      block(listener.subscribe());
+      listener.finishListen();
+      held.push(listener);
+      const { port } = listener.localAddress().val;
+      const spellings =
+        family === "ipv4"
+          ? ["127.0.0.1", "127.8.9.10", "0.0.0.0", "::ffff:127.0.0.1", "[::ffff:7f00:1]", "self.test"]
+          : ["::1", "[::1]", "::", "0:0:0:0:0:0:0:1"];
+      for (const it of spellings) say(`${it} ${errorOf(() => dialled(it, port))}`);
+    }
+  },
   /** Have the secret `token` written into a connection; the arguments say what is wrong with it. */
   secret([how = "", server = "", port = "", anchor = ""]) {
     const form: Form = { tag: "field", val: { name: "Authorization", prefix: "Bearer ", suffix: "" } };
