@@ -1,6 +1,8 @@
 import { readFileSync } from "node:fs";
+import { loadComponent } from "../component/cache.ts";
+import { type ComponentCode, compileComponent } from "../component/compile.ts";
 import { UnusableError } from "../component/guest-thread.ts";
-import type { ComponentCode, RunResult } from "../component/instance.ts";
+import type { RunResult } from "../component/instance.ts";
 import { type Supervised, supervise } from "../component/supervisor.ts";
 import { CommandError, exitCodes, type ParsedArguments, UsageError } from "./command.ts";
 import { type InstanceSettings, instanceSettings } from "./instance-settings.ts";
@@ -55,14 +57,12 @@ export async function runInstance(
 }
 
 /**
- * A component from a file, compiled. What reads components is loaded late: the thread that will run this one starts meanwhile.
+ * A component from a file, compiled.
  *
  * @param memory the most linear memory of an instance, in bytes; `undefined` for the default
  * @throws {CommandError} when the file cannot be read
  */
 export async function loadFile(file: string, memory?: number): Promise<ComponentCode> {
-  const { loadComponent } = await import("../component/cache.ts");
-  const { compileComponent } = await import("../component/instance.ts");
   let bytes: Uint8Array;
   try {
     bytes = readFileSync(file);

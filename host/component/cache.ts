@@ -1,6 +1,5 @@
 import { createHash } from "node:crypto";
-import { readFileSync, type Stats } from "node:fs";
-import { lstat, mkdir, mkdtemp, rename, rm, writeFile } from "node:fs/promises";
+import { lstatSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, type Stats, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { isAbsolute, join } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -46,19 +45,21 @@ export function cacheFolder(env: NodeJS.ProcessEnv = process.env): string {
  * What the cache holds is run with the user's own rights, so an entry counts only if it belongs to the user, nobody else
  * can write to it and every file has the hash that was noted when it was made. A damaged entry is made again.
  *
+ * Files are read and written synchronously: a start has nothing else to do in this thread, and other threads take twice as long.
+ *
  * @param component the component's bytes
  * @param folder the cache; made if it does not exist
  * @throws {TranspileError} when the component cannot be transpiled
  * @throws {CacheError} when the folder cannot be used, or somebody else could have written to it
  */
 export async function loadComponent(component: Uint8Array, folder: string = cacheFolder()): Promise<CachedComponent> {
-  await ensurePrivateFolder(folder);
+  ensurePrivateFolder(folder);
   const entry = join(folder, cacheKey(component));
-  const found = await readEntry(entry);
+  const found = readEntry(entry);
   if (found !== undefined) return { ...found, hit: true };
 
   const made = await transpile(component);
-  await writeEntry(folder, entry, made);
+  writeEntry(folder, entry, made);
   return { script: scriptUrl(entry), modules: made.modules, imports: made.imports, hit: false };
 }
 
@@ -71,10 +72,10 @@ function cacheKey(component: Uint8Array): string {
   return createHash("sha256").update(`${FORMAT}\0${transpilerVersion()}\0`).update(component).digest("hex").slice(0, 40);
 }
 
-async function ensurePrivateFolder(folder: string): Promise<void> {
+function ensurePrivateFolder(folder: string): void {
   try {
-    await mkdir(folder, { recursive: true, mode: 0o700 });
-    assertPrivate(folder, await lstat(folder));
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    assertPrivate(folder, lstatSync(folder));
   } catch (cause) {
     if (cause instanceof CacheError) throw cause;
     const code = (cause as NodeJS.ErrnoException).code ?? "unknown error";
@@ -90,12 +91,11 @@ function assertPrivate(path: string, stats: Stats): void {
 }
 
 /** `undefined` if there is no entry or it is damaged. @throws {CacheError} if somebody else may have made it. */
-async function readEntry(entry: string): Promise<Omit<CachedComponent, "hit"> | undefined> {
-  const stats = await lstat(entry).catch(() => undefined);
+function readEntry(entry: string): Omit<CachedComponent, "hit"> | undefined {
+  const stats = lstatSync(entry, { throwIfNoEntry: false });
   if (stats === undefined) return undefined;
   assertPrivate(entry, stats);
   try {
-    // Synchronously: a start has nothing else to do in this thread, and the thread pool would take twice as long.
     const { files, imports } = parseManifest(readFileSync(join(entry, MANIFEST), "utf8"));
     const modules = new Map<string, Uint8Array>();
     for (const [name, hash] of Object.entries(files)) {
@@ -120,33 +120,37 @@ function parseManifest(text: string): Manifest {
 }
 
 /** Written beside its place and renamed into it, so that an entry is whole or absent. */
-async function writeEntry(folder: string, entry: string, made: TranspiledComponent): Promise<void> {
+function writeEntry(folder: string, entry: string, made: TranspiledComponent): void {
   const files = new Map<string, Uint8Array>([[SCRIPT_NAME, Buffer.from(made.script, "utf8")], ...made.modules]);
   const hashes = Object.fromEntries(Array.from(files, ([name, bytes]) => [name, sha256(bytes)]));
   const manifest: Manifest = { files: hashes, imports: made.imports };
-  const work = await mkdtemp(join(folder, "new-"));
+  const work = mkdtempSync(join(folder, "new-"));
   try {
-    for (const [name, bytes] of files) await writeFile(join(work, name), bytes, { mode: 0o600 });
-    await writeFile(join(work, MANIFEST), JSON.stringify(manifest), { mode: 0o600 });
-    await putInPlace(work, entry);
+    for (const [name, bytes] of files) writeFileSync(join(work, name), bytes, { mode: 0o600 });
+    writeFileSync(join(work, MANIFEST), JSON.stringify(manifest), { mode: 0o600 });
+    putInPlace(work, entry);
   } finally {
-    await rm(work, { recursive: true, force: true });
+    rmSync(work, { recursive: true, force: true });
   }
 }
 
-async function putInPlace(work: string, entry: string): Promise<void> {
+function putInPlace(work: string, entry: string): void {
   for (let attempt = 1; ; attempt++) {
     try {
-      return await rename(work, entry);
+      return renameSync(work, entry);
     } catch (cause) {
       const { code } = cause as NodeJS.ErrnoException;
       if (attempt === 3 || (code !== "ENOTEMPTY" && code !== "EEXIST")) throw cause;
     }
     // Another process was faster, and its entry is as good; or the entry is the damaged one that this one replaces.
-    if ((await readEntry(entry)) !== undefined) return;
+    if (readEntry(entry) !== undefined) return;
     const aside = `${work}.damaged`;
-    await rename(entry, aside).catch(() => {});
-    await rm(aside, { recursive: true, force: true });
+    try {
+      renameSync(entry, aside);
+    } catch {
+      // Gone already.
+    }
+    rmSync(aside, { recursive: true, force: true });
   }
 }
 

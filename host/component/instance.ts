@@ -1,20 +1,10 @@
 import { Trap } from "../io/ledger.ts";
 import { Exit } from "../wasi/cli.ts";
-import type { CachedComponent } from "./cache.ts";
-import { limitMemory, MemoryLimitError } from "./memory-limit.ts";
+import type { ComponentCode } from "./compile.ts";
+import { MemoryLimitError } from "./memory-limit.ts";
 import { loadScript } from "./script.ts";
 
-/** A component that is ready to be instantiated, any number of times and in any thread: it survives `postMessage`. */
-export interface ComponentCode {
-  /** `file:` URL of the transpiled script. */
-  script: string;
-  /** Compiled core modules by the name that the script asks for. */
-  modules: ReadonlyMap<string, WebAssembly.Module>;
-  /** The interfaces that it imports, without versions. */
-  imports: readonly string[];
-  /** The most linear memory of one instance, in bytes. */
-  memory: number;
-}
+export { type ComponentCode, compileComponent, DEFAULT_MEMORY } from "./compile.ts";
 
 /** How a run ended. */
 export type RunResult =
@@ -31,22 +21,6 @@ export type RunResult =
 
 /** What a component imports: interfaces by name, as `createImports` makes them. */
 export type ImportObject = Record<string, unknown>;
-
-/** Default of the memory limit, in bytes. */
-export const DEFAULT_MEMORY = 512 * 1024 * 1024;
-
-/**
- * Compile a component's core modules, in parallel and off the thread.
- *
- * @param memory the most linear memory that an instance may have, in bytes
- * @throws {MemoryLimitError} when the component starts with more memory than that
- */
-export async function compileComponent(component: CachedComponent, memory: number = DEFAULT_MEMORY): Promise<ComponentCode> {
-  const compiled = Array.from(component.modules, async ([name, bytes]) => {
-    return [name, await WebAssembly.compile(limitMemory(bytes, memory))] as const;
-  });
-  return { script: component.script, modules: new Map(await Promise.all(compiled)), imports: component.imports, memory };
-}
 
 /** A live instance of a component. */
 export interface Instance {

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { KeptScript } from "./kept-code.ts";
+import { SCRIPT_END } from "./script-end.ts";
 
 /** What a transpiled component exports. */
 export type Instantiate = (
@@ -8,9 +9,6 @@ export type Instantiate = (
   imports: Record<string, unknown>,
   instantiateCore: (module: WebAssembly.Module, imports: Record<string, unknown>) => Promise<{ exports: Record<string, unknown> }>,
 ) => Promise<Record<string, unknown>>;
-
-/** The one export of a transpiled component's module, and its last line. What stands before it is also valid in a function. */
-export const SCRIPT_END = "\nexport { instantiate };\n";
 
 /**
  * The function that instantiates a transpiled component; read once a thread.

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { asyncImports } from "./async-imports.ts";
-import { SCRIPT_END } from "./script.ts";
+import { SCRIPT_END } from "./script-end.ts";
 
 /** A component as what Node can run: one JavaScript module and the core modules that it instantiates. */
 export interface TranspiledComponent {
@@ -53,10 +54,22 @@ export async function transpile(component: Uint8Array): Promise<TranspiledCompon
 
 /** The version of the transpiler, read without loading it. */
 export function transpilerVersion(): string {
-  const manifest = new URL("../package.json", import.meta.resolve("@bytecodealliance/jco-transpile"));
-  const { version } = JSON.parse(readFileSync(manifest, "utf8")) as { version?: unknown };
+  const { version } = JSON.parse(transpilerManifest()) as { version?: unknown };
   if (typeof version !== "string") throw new TranspileError("jco-transpile's package.json names no version");
   return version;
+}
+
+/** Looked for as Node looks for packages; asking Node itself takes 2 ms, which each start would wait for. */
+function transpilerManifest(): string {
+  const name = "@bytecodealliance/jco-transpile";
+  for (let folder = import.meta.dirname, above = dirname(folder); folder !== above; folder = above, above = dirname(folder)) {
+    try {
+      return readFileSync(join(folder, "node_modules", name, "package.json"), "utf8");
+    } catch {
+      continue;
+    }
+  }
+  return readFileSync(new URL("../package.json", import.meta.resolve(name)), "utf8");
 }
 
 /** A component that this host cannot turn into something that Node runs. */
