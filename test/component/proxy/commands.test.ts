@@ -187,6 +187,28 @@ describe("sallyport proxy", () => {
     }
   });
 
+  it("that is ended at once, by a second signal, leaves a record of what was open", async () => {
+    const audit = join(folder, "audit-at-once.jsonl");
+    const file = writePolicy("at-once.json", policy({ timeouts: { drain_seconds: 3600 } }));
+    const proxy = await startedProxy(["--config", file, "--audit", audit]);
+    const { socket, status } = await connectThrough({ port: proxy.port }, "a.test:443", { token: proxy.token });
+    expect(status).toBe(200);
+    proxy.child.kill("SIGTERM");
+    // Nothing new is taken: the first one was heard.
+    await expect
+      .poll(async () => (await connectThrough({ port: proxy.port }, "a.test:443", { token: proxy.token })).status, { timeout: 10_000 })
+      .toBe(0);
+    proxy.child.kill("SIGTERM");
+    expect((await proxy.ended).code).toBe(143);
+    socket.destroy();
+    const last = recordsOf(audit).at(-1)!;
+    expect(last).toMatchObject({ by: "host", event: "instance-ended", result: "unknown" });
+    const began = recordsOf(audit).filter(({ event }) => event === "accepted").length;
+    const ended = recordsOf(audit).filter(({ event, accepted }) => event === "end" && accepted !== undefined).length;
+    expect(began - ended).toBe(last["open_clients"]);
+    expect(last["open_clients"]).toBeGreaterThan(0);
+  });
+
   it("warns where no token is asked for", async () => {
     const proxy = await startedProxy(["--config", writePolicy("p6.json", policy()), "--no-auth"]);
     expect(proxy.token).toBeUndefined();
