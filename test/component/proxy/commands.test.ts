@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { httpsServer, type TestServer } from "../../support/https-servers.ts";
@@ -114,6 +114,7 @@ describe("sallyport proxy", () => {
     for (const name of ["http_proxy", "HTTPS_PROXY", "NODE_USE_ENV_PROXY", "SSL_CERT_FILE", "GIT_SSL_CAINFO", "PIP_CERT"])
       expect(proxy.texts.stdout).toContain(`export ${name}=`);
     expect(statSync(proxy.ca!).mode & 0o777).toBe(0o400);
+    expect(statSync(dirname(proxy.ca!)).mode & 0o777).toBe(0o700);
     expect(readFileSync(proxy.ca!, "utf8")).not.toContain("PRIVATE");
     expect(await proxy.ask("a.test")).toContain("200 OK");
     expect(await proxy.ask("b.test")).toBe("403");

@@ -2,6 +2,7 @@ import { once } from "node:events";
 import net from "node:net";
 import tls from "node:tls";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { KeyPair } from "../../../host/identity/private-identity.ts";
 import { groups, helloBytes, schemes, serverName, supportedVersions, vector } from "../../support/hello-bytes.ts";
 import { HostileTls13 } from "../../support/hostile-tls13.ts";
 import { httpsServer, tcpServer, type TestServer, tlsServer } from "../../support/https-servers.ts";
@@ -148,6 +149,48 @@ describe("a client that takes its time", () => {
     // What the kernel's buffers and the host's windows take, and no more.
     expect(Number(ended.bytes_to_client)).toBeLessThan(32 * 1024 * 1024);
     connection.destroy();
+  });
+});
+
+describe("a client of another entrance that takes its time", () => {
+  it.each([
+    ["before its hello", Buffer.alloc(0)],
+    ["within its hello", hello("a.test").subarray(0, 40)],
+    ["over the second flight of its handshake", hello("a.test")],
+  ])("%s, where TLS is taken as it comes, is let go, and recorded", async (_, bytes) => {
+    await using other = await startProxy({
+      direct: true,
+      policy: {
+        version: 1,
+        allow_networks: ["127.0.0.0/8"],
+        hosts: [{ match: ["a.test"], mode: "front", front: { server_name: "a.test", address: `127.0.0.1:${server.port}` } }],
+        timeouts: { handshake_seconds: 1 },
+      },
+      permit: { names: ["a.test"] },
+    });
+    const socket = net.connect(other.directPort, "127.0.0.1");
+    const gone = closed(socket);
+    socket.resume().write(bytes);
+    await gone;
+    await other.recorded(({ event, by, error }) => event === "ended" && by === "component" && error !== undefined);
+  });
+
+  it("over the TLS to the proxy itself is let go, and recorded", async () => {
+    const identity = KeyPair.parsePem(new TextEncoder().encode(`${pki.leaf.keyPem}\n${pki.leaf.pem}`), undefined, "host").forWorker();
+    await using other = await startProxy({
+      policy: { version: 1, timeouts: { handshake_seconds: 1, head_seconds: 1 } },
+      tls: { identities: { gate: identity } },
+      args: ["--tls-listen", "127.0.0.1:0", "--tls-identity", "gate"],
+    });
+    for (const bytes of [Buffer.alloc(0), hello("a.test").subarray(0, 40), hello("a.test")]) {
+      const before = other.said("ended").length;
+      const socket = net.connect(other.tlsPort, "127.0.0.1");
+      const gone = closed(socket);
+      socket.resume().write(bytes);
+      await gone;
+      await expect.poll(() => other.said("ended").length).toBe(before + 1);
+      expect(other.said("ended").at(-1)).toMatchObject({ error: expect.stringMatching(/./) });
+    }
   });
 });
 

@@ -338,6 +338,36 @@ describe("an address", () => {
   });
 });
 
+describe("a hello for another name than the one connected to", () => {
+  it("decides by itself where the policy says so: certificate, server name and verification are for it", async () => {
+    const proxy = await start([intercepted], { more: { sni_mismatch: "decide" } });
+    const { socket } = await connectThrough(proxy, `a.test:${echo.port}`);
+    const connection = tls.connect({ socket, servername: "b.test", ca: proxy.ca, ALPNProtocols: ["http/1.1"] });
+    expect(await echoed(connection)).toBe("hello");
+    expect(connection.getPeerCertificate().subjectaltname).toBe("DNS:b.test");
+    expect(hellos.map(({ servername }) => servername)).toEqual(["b.test"]);
+    expect(proxy.records().findLast(({ event }) => event === "dial")).toMatchObject({ by: "host", host: "b.test" });
+    connection.destroy();
+  });
+
+  it("is refused there too if it is denied, or handled in another way", async () => {
+    const hosts = [
+      { match: ["a.test"], mode: "intercept", upstream },
+      { match: ["b.test"], mode: "tunnel" },
+    ];
+    const proxy = await start(hosts, { more: { sni_mismatch: "decide", deny: ["front.test"] } });
+    for (const [servername, reason] of [
+      ["b.test", "server-name-mismatch"],
+      ["front.test", "deny-list"],
+    ] as const) {
+      const { text } = await through(proxy, `a.test:${echo.port}`, { servername, ca: proxy.ca });
+      expect(text).toBe("");
+      expect(proxy.said("client-hello").at(-1)).toMatchObject({ decision: "deny", reason });
+    }
+    expect(hellos).toEqual([]);
+  });
+});
+
 describe("half a connection", () => {
   it("that the client has ended still carries what the server has to say, over TLS on both sides", async () => {
     await using late = await tlsServer(
