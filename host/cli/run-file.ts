@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { loadComponent } from "../component/cache.ts";
-import { type ComponentCode, compileComponent } from "../component/compile.ts";
+import { Compilation, type ComponentCode } from "../component/compile.ts";
 import { UnusableError } from "../component/guest-thread.ts";
 import type { RunResult } from "../component/instance.ts";
 import { type Supervised, supervise } from "../component/supervisor.ts";
@@ -69,7 +69,10 @@ export async function loadFile(file: string, memory?: number): Promise<Component
   } catch (cause) {
     throw new CommandError(exitCodes.noInput, `cannot read ${file}: ${(cause as NodeJS.ErrnoException).code ?? String(cause)}`);
   }
-  return await compileComponent(await loadComponent(bytes).catch(nameFile(file)), memory);
+  // Other threads compile while this one still checks what was read.
+  const compilation = new Compilation(memory);
+  const component = await loadComponent(bytes, undefined, { onModule: (module) => compilation.begin(module) }).catch(nameFile(file));
+  return await compilation.of(component);
 }
 
 /** Says which file is no component. */

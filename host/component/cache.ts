@@ -17,6 +17,9 @@ export interface CachedComponent {
   hit: boolean;
 }
 
+/** Takes the bytes of a core module. */
+export type OnModule = (bytes: Uint8Array) => void;
+
 /** Raised by one whenever what this host makes of the same component changes. */
 const FORMAT = 4;
 
@@ -49,13 +52,19 @@ export function cacheFolder(env: NodeJS.ProcessEnv = process.env): string {
  *
  * @param component the component's bytes
  * @param folder the cache; made if it does not exist
+ * @param options.onModule told of core modules that were read and are not checked yet, for work that can begin meanwhile and
+ *   counts only if the returned component has these very bytes
  * @throws {TranspileError} when the component cannot be transpiled
  * @throws {CacheError} when the folder cannot be used, or somebody else could have written to it
  */
-export async function loadComponent(component: Uint8Array, folder: string = cacheFolder()): Promise<CachedComponent> {
+export async function loadComponent(
+  component: Uint8Array,
+  folder: string = cacheFolder(),
+  options: { onModule?: OnModule } = {},
+): Promise<CachedComponent> {
   ensurePrivateFolder(folder);
   const entry = join(folder, cacheKey(component));
-  const found = readEntry(entry);
+  const found = readEntry(entry, options.onModule);
   if (found !== undefined) return { ...found, hit: true };
 
   const made = await transpile(component);
@@ -91,17 +100,21 @@ function assertPrivate(path: string, stats: Stats): void {
 }
 
 /** `undefined` if there is no entry or it is damaged. @throws {CacheError} if somebody else may have made it. */
-function readEntry(entry: string): Omit<CachedComponent, "hit"> | undefined {
+function readEntry(entry: string, onModule?: OnModule): Omit<CachedComponent, "hit"> | undefined {
   const stats = lstatSync(entry, { throwIfNoEntry: false });
   if (stats === undefined) return undefined;
   assertPrivate(entry, stats);
   try {
     const { files, imports } = parseManifest(readFileSync(join(entry, MANIFEST), "utf8"));
     const modules = new Map<string, Uint8Array>();
+    for (const name of Object.keys(files)) {
+      if (name === SCRIPT_NAME) continue;
+      modules.set(name, readFileSync(join(entry, name)));
+      onModule?.(modules.get(name)!);
+    }
     for (const [name, hash] of Object.entries(files)) {
-      const bytes = readFileSync(join(entry, name));
+      const bytes = modules.get(name) ?? readFileSync(join(entry, name));
       if (sha256(bytes) !== hash) throw new Error(`${name} is damaged`);
-      if (name !== SCRIPT_NAME) modules.set(name, bytes);
     }
     return { script: scriptUrl(entry), modules, imports };
   } catch {

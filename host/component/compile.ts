@@ -23,8 +23,35 @@ export const DEFAULT_MEMORY = 512 * 1024 * 1024;
  * @throws {MemoryLimitError} when the component starts with more memory than that
  */
 export async function compileComponent(component: CachedComponent, memory: number = DEFAULT_MEMORY): Promise<ComponentCode> {
-  const compiled = Array.from(component.modules, async ([name, bytes]) => {
-    return [name, await WebAssembly.compile(limitMemory(bytes, memory))] as const;
-  });
-  return { script: component.script, modules: new Map(await Promise.all(compiled)), imports: component.imports, memory };
+  return await new Compilation(memory).of(component);
+}
+
+/** A compilation that may begin with some of the modules before it is known whether they are wanted. */
+export class Compilation {
+  readonly #memory: number;
+  readonly #begun = new Map<Uint8Array, Promise<WebAssembly.Module>>();
+
+  /** @param memory as of `compileComponent` */
+  constructor(memory: number = DEFAULT_MEMORY) {
+    this.#memory = memory;
+  }
+
+  /** Begin with these bytes, which may be anything. */
+  begin(module: Uint8Array): void {
+    const compiled = this.#compile(module);
+    compiled.catch(() => {});
+    this.#begun.set(module, compiled);
+  }
+
+  /** All modules of a component, as `compileComponent` returns them. */
+  async of(component: CachedComponent): Promise<ComponentCode> {
+    const compiled = Array.from(component.modules, async ([name, bytes]) => {
+      return [name, await (this.#begun.get(bytes) ?? this.#compile(bytes))] as const;
+    });
+    return { script: component.script, modules: new Map(await Promise.all(compiled)), imports: component.imports, memory: this.#memory };
+  }
+
+  async #compile(module: Uint8Array): Promise<WebAssembly.Module> {
+    return await WebAssembly.compile(limitMemory(module, this.#memory));
+  }
 }
