@@ -7,6 +7,7 @@ import type { Order } from "./peer.ts";
 import { benchProxy } from "./proxy/cases.ts";
 import { report as print, spread } from "./report.ts";
 import { nodeDownload, nodeServer, prepare, runGuest } from "./subjects.ts";
+import { benchTokens } from "./tokens.ts";
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -32,9 +33,12 @@ interface Case {
   node: () => Promise<Figures>;
 }
 
-await benchProxy({ words: positionals, rounds, smoke: values.smoke === true, json: values.json === true });
+const chosen = { words: positionals, rounds, smoke: values.smoke === true, json: values.json === true };
+// Its components take a moment to load.
+if (positionals.length === 0 || positionals.some((word) => word.startsWith("token"))) await benchTokens(chosen);
+await benchProxy(chosen);
 // The rest needs a guest that takes a while to build.
-if (positionals.length > 0 && positionals.every((word) => word.startsWith("proxy"))) process.exit();
+if (positionals.length > 0 && positionals.every((word) => /^(proxy|token)/.test(word))) process.exit();
 
 const ground = await prepare(bytes);
 const peer = fork(join(import.meta.dirname, "peer.ts"), { stdio: ["ignore", "inherit", "inherit", "ipc"] });
