@@ -130,11 +130,14 @@ export async function benchProxy({ words, rounds, smoke, json }: ProxyBenchOptio
           );
           break;
         case "proxy: idle": {
-          const beside = await startOurs();
+          // Two of the same age, which have served as much.
+          const [beside, alone] = [await startOurs(), await startOurs()];
+          const order = (subject: Subject) => requests(subject, "a.rules.test");
+          await pairs(beside, alone, order);
           await clients.ask({ tag: "hold", way: way(beside, "127.0.0.1", serverPort), count: count.idle });
-          const taken = await pairs(beside, ours, (subject) => requests(subject, "a.rules.test"));
+          const taken = await pairs(beside, alone, order);
           await clients.ask({ tag: "let-go" });
-          await beside.process.ask({ tag: "stop" });
+          for (const { process } of [beside, alone]) await process.ask({ tag: "stop" });
           const ratios = taken.map(([with_, without]) => with_ / without);
           report(`${name}, a request with a rule beside ${count.idle} idle tunnels`, { cpu: spread(ratios), target: "≤ 1.2" }, json);
           break;

@@ -5,7 +5,7 @@ import { attempt } from "../../src/bindings/errors.ts";
 import { numberOfU64, u64 } from "../../src/bindings/integers.ts";
 import { type Issued, LeafCache, type Lease } from "../../src/interception/leaf-cache.ts";
 import { type Host, type LeafPlan, type Policy, planLeaf } from "../../src/policy/index.ts";
-import { readCertificate } from "../../src/wire/certificate.ts";
+import { readSerialAndEnd } from "../../src/wire/certificate.ts";
 
 /** A certificate for a name was not to be had. */
 export class NotIssued extends Error {
@@ -61,11 +61,8 @@ export class LeafCertificates {
     );
     if (issued.tag === "err") throw new NotIssued(issued.val);
     using chain = issued.val.publicIdentity();
-    const certificate = readCertificate(chain.exportX509Chain()[0]!);
-    return {
-      identity: { identity: issued.val, serial: certificate.serial },
-      notAfter: Number(certificate.notAfter),
-    };
+    const { serial, notAfter } = readSerialAndEnd(chain.exportX509Chain()[0]!);
+    return { identity: { identity: issued.val, serial }, notAfter: Number(notAfter) };
   }
 }
 

@@ -82,6 +82,24 @@ export function readCertificate(der: Uint8Array): Certificate {
   };
 }
 
+/**
+ * What tells a certificate from others of its issuer, and how long it is good: all there is to learn of one that was asked for
+ * by oneself, at a tenth of the work of reading the whole.
+ *
+ * @param der one certificate
+ * @throws WireError as `readCertificate`, for what it has to read
+ */
+export function readSerialAndEnd(der: Uint8Array): Pick<Certificate, "serial" | "notAfter"> {
+  const tbs = new DerReader(der).enter(derTag.sequence).enter(derTag.sequence);
+  readVersion(tbs);
+  const serial = readSerial(tbs.take(derTag.integer).content);
+  tbs.take(derTag.sequence);
+  tbs.take(derTag.sequence);
+  const validity = tbs.enter(derTag.sequence);
+  validity.any();
+  return { serial, notAfter: readTime(validity.any()) };
+}
+
 function readVersion(tbs: DerReader): number {
   if (tbs.peekTag() !== VERSION) return 1;
   const explicit = tbs.enter(VERSION);

@@ -38,36 +38,37 @@ export interface DerElement {
  * @throws WireError `invalid-der` from every method
  */
 export class DerReader {
-  readonly #bytes: Uint8Array;
-  readonly #depth: number;
-  #at = 0;
+  // Not `#`: the guests' build turns that into a WeakMap, and a certificate has hundreds of elements.
+  private readonly source: Uint8Array;
+  private readonly depth: number;
+  private at = 0;
 
   /** @param depth levels above these bytes; leave it out and use {@link enter} to descend */
   constructor(bytes: Uint8Array, depth: number = 0) {
     if (depth > MAX_DEPTH) throw invalid("DER is nested too deeply");
-    this.#bytes = bytes;
-    this.#depth = depth;
+    this.source = bytes;
+    this.depth = depth;
   }
 
   get done(): boolean {
-    return this.#at === this.#bytes.length;
+    return this.at === this.source.length;
   }
 
   /** The next element's tag, or undefined at the end. */
   peekTag(): number | undefined {
-    return this.#bytes[this.#at];
+    return this.source[this.at];
   }
 
   /** The next element, whatever it is. */
   any(): DerElement {
-    const from = this.#at;
-    const tag = this.#byte();
+    const from = this.at;
+    const tag = this.byte();
     if ((tag & 0x1f) === 0x1f) throw invalid("a DER tag number is past 30");
-    const length = this.#length();
-    if (length > this.#bytes.length - this.#at) throw invalid("a DER element is cut short");
-    const contentFrom = this.#at;
-    this.#at += length;
-    return { tag, content: this.#bytes.subarray(contentFrom, this.#at), bytes: this.#bytes.subarray(from, this.#at) };
+    const length = this.length();
+    if (length > this.source.length - this.at) throw invalid("a DER element is cut short");
+    const contentFrom = this.at;
+    this.at += length;
+    return { tag, content: this.source.subarray(contentFrom, this.at), bytes: this.source.subarray(from, this.at) };
   }
 
   /** The next element, which must have this tag. */
@@ -83,15 +84,15 @@ export class DerReader {
 
   /** The bytes of the next element, which stays the next one. */
   upcoming(): Uint8Array {
-    const from = this.#at;
+    const from = this.at;
     const { bytes } = this.any();
-    this.#at = from;
+    this.at = from;
     return bytes;
   }
 
   /** A reader of the content of the next element, which must have this tag. */
   enter(tag: number): DerReader {
-    return new DerReader(this.take(tag).content, this.#depth + 1);
+    return new DerReader(this.take(tag).content, this.depth + 1);
   }
 
   /** Refuse anything more. */
@@ -99,21 +100,21 @@ export class DerReader {
     if (!this.done) throw invalid("DER has trailing bytes");
   }
 
-  #byte(): number {
-    const byte = this.#bytes[this.#at];
+  private byte(): number {
+    const byte = this.source[this.at];
     if (byte === undefined) throw invalid("a DER element is cut short");
-    this.#at++;
+    this.at++;
     return byte;
   }
 
-  #length(): number {
-    const first = this.#byte();
+  private length(): number {
+    const first = this.byte();
     if (first < 0x80) return first;
     const count = first & 0x7f;
     if (count === 0) throw invalid("DER has an indefinite length");
     if (count > 4) throw invalid("a DER length is too large");
     let length = 0;
-    for (let index = 0; index < count; index++) length = length * 0x100 + this.#byte();
+    for (let index = 0; index < count; index++) length = length * 0x100 + this.byte();
     if (length < 0x80 || length < 0x100 ** (count - 1)) throw invalid("a DER length is not in its shortest form");
     return length;
   }

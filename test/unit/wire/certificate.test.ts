@@ -1,7 +1,7 @@
 import { getCACertificates } from "node:tls";
 import { X509Certificate } from "node:crypto";
 import { describe, expect, test } from "vitest";
-import { keyUsageBit, readCertificate } from "../../../src/wire/certificate.ts";
+import { keyUsageBit, readCertificate, readSerialAndEnd } from "../../../src/wire/certificate.ts";
 import { parsePem } from "../../../src/wire/pem.ts";
 import * as build from "../../support/der-bytes.ts";
 import { EKU, makeCertificate } from "../../support/pki.ts";
@@ -13,6 +13,22 @@ const KEY_USAGE = [0x55, 0x1d, 15];
 const ALTERNATIVE_NAME = [0x55, 0x1d, 17];
 const BASIC_CONSTRAINTS = [0x55, 0x1d, 19];
 const EXTENDED_KEY_USAGE = [0x55, 0x1d, 37];
+
+describe("readSerialAndEnd", () => {
+  test("reads the same as the whole reader does", () => {
+    for (const pem of getCACertificates("bundled")) {
+      const { bytes } = parsePem(pem)[0]!;
+      const { serial, notAfter } = readCertificate(bytes);
+      expect(readSerialAndEnd(bytes)).toEqual({ serial, notAfter });
+    }
+  });
+
+  test("refuses what is no certificate, and one that is cut short anywhere", async () => {
+    const { der } = await makeCertificate({ dns: ["a.test"] });
+    expectWireError(() => readSerialAndEnd(Uint8Array.of(0x30, 0)), "invalid-der");
+    for (let length = 0; length < der.length; length += 7) expectWireError(() => readSerialAndEnd(der.subarray(0, length)), "invalid-der");
+  });
+});
 
 describe("readCertificate agrees with Node", () => {
   test("on every root that Node ships", () => {
