@@ -35,15 +35,19 @@ afterAll(async () => {
   for (const cleanup of cleanups.toReversed()) await cleanup();
 });
 
-beforeEach(async () => {
+/** @param certificates that it may have in a second */
+async function start(certificates: number): Promise<void> {
   auditFile = join(folder, `${++count}.jsonl`);
   const authority = await makeAuthority({ dns: ["example.com"], ip: ["10.0.0.0/8"] });
-  const host = createImports({ gateway: { authorities: { leaves: authority.forWorker() }, audit: { file: auditFile, fsync: "none" } } });
+  const host = createImports({
+    gateway: { authorities: { leaves: authority.forWorker() }, audit: { file: auditFile, fsync: "none" }, rates: { certificates } },
+  });
   cleanups.push(() => host.dispose());
   const instance = await instantiate(code, host.imports);
   const call = instance.exports["attempt"] as (order: string) => string | Promise<string>;
   attempt = async (order) => JSON.parse(await call(JSON.stringify(order)));
-});
+}
+beforeEach(() => start(1_000_000));
 
 /** What the host recorded so far. */
 const records = (): Record<string, unknown>[] =>
@@ -96,6 +100,20 @@ describe("a hostile component that calls the import directly is refused, and rec
 });
 
 describe("a hostile component", () => {
+  test("has no more certificates in a second than its limit, and fills no log with what it is refused", async () => {
+    await start(20);
+    const outcomes: string[] = [];
+    for (let index = 0; index < 200; index++) outcomes.push((await attempt({ act: "issue", names: ["evil.test"] })).refused!);
+    expect(new Set(outcomes)).toEqual(new Set(["name-not-permitted", "over-limit"]));
+    const count = (outcome: string) => outcomes.filter((one) => one === outcome).length;
+    expect(records().filter(({ event }) => event === "certificate-refused")).toHaveLength(count("name-not-permitted"));
+    const told = () => records().filter(({ limit }) => limit === "certificates");
+    await expect
+      .poll(() => told().reduce((sum, record) => sum + Number(record["count"]), 0), { timeout: 10_000 })
+      .toBe(count("over-limit"));
+    expect(told().every(({ by, event, most }) => by === "host" && event === "over-limit" && most === 20)).toBe(true);
+  });
+
   test("cannot open an authority that was not granted, nor tell it from one that does not exist", async () => {
     for (const authority of ["other", "", "__proto__", "constructor", "../leaves", "leaves\0"])
       expect(await attempt({ act: "open", authority })).toEqual({ refused: "not-found" });

@@ -60,6 +60,29 @@ function client(port: number): Socket {
   return socket.on("error", () => {}).resume();
 }
 
+describe("a hostile proxy component that floods the record and gives its thread no turn", () => {
+  it("does not keep from it how often it went beyond its limits", async () => {
+    const file = folder.path("audit-flood");
+    const running = supervise({
+      code,
+      instance: {
+        args: ["attack", "flood", "2000", "spin"],
+        gateway: { dial: {}, audit: { file, fsync: "none" }, rates: { auditRecords: 10 } },
+      },
+      stdio: "pipe",
+      watchdog: 3000,
+    });
+    running.stdin!.end();
+    running.stdout!.resume();
+    running.stderr!.resume();
+    expect(await running.result).toEqual({ tag: "unresponsive" });
+    const records = recordsOf(file);
+    const written = records.filter(({ by }) => by === "component").length;
+    const told = records.filter(({ event }) => event === "over-limit").reduce((sum, record) => sum + Number(record["count"]), 0);
+    expect(written + told + Number(records.at(-1)!["over_limits"])).toBe(2000);
+  });
+});
+
 describe("a hostile proxy component that accepts clients", () => {
   it("has each of them recorded with its address, and the end of each with what it moved and how it came", async () => {
     const { result, port, of } = await attack("drop", { clientsLeave: true });

@@ -232,6 +232,20 @@ describe("a hostile proxy component that keeps the record", () => {
     expect(all[0]).not.toHaveProperty("dial");
   });
 
+  it("cannot fill it: what goes beyond its limit is counted by the host, which leaves out nothing of its own", async () => {
+    const { lines, records } = await attack(["flood", "3000"], { gateway: { rates: { auditRecords: 100, dials: 20 } } });
+    expect(lines).toEqual(["flooded"]);
+    const all = records();
+    const written = all.filter(({ by }) => by === "component").length;
+    const counted = (limit: string) =>
+      all.filter((record) => record["limit"] === limit).reduce((sum, record) => sum + Number(record["count"]), 0);
+    expect(written).toBeGreaterThanOrEqual(100);
+    expect(written + counted("audit-records")).toBe(3000);
+    expect(counted("audit-records")).toBeGreaterThan(0);
+    expect(bySelf(all).filter(({ event }) => event === "dial-refused").length + counted("dials")).toBe(60);
+    expect(bySelf(all).length).toBeLessThan(100);
+  });
+
   it("cannot leave out what the host saw, however much it writes", async () => {
     const { records } = await attack(["flood", "500"]);
     const all = records();

@@ -98,12 +98,13 @@ const attacks: Record<string, (args: string[]) => void> = {
     say("forged");
   },
   /** As many records as it can make, between dials that it would rather not have recorded. */
-  flood([count = "0"]) {
+  flood([count = "0", then = ""]) {
     for (let i = 0; i < Number(count); i++) {
       if (i % 50 === 0) errorOf(() => dialled("127.0.0.1", 1));
-      record({ kind: "other", connection: u64(i), reason: "noise" } as Event);
+      errorOf(() => record({ kind: "other", connection: u64(i), reason: "noise" } as Event));
     }
     say("flooded");
+    if (then === "spin") for (;;);
   },
   /** Accept two clients, and end, or not, with both of them open and a server dialled. */
   accept([how = "", server = ""]) {
