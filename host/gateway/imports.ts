@@ -130,7 +130,8 @@ class RecordedIdentities extends Map<string, KeyPair> {
   }
 
   override get(name: string): KeyPair | undefined {
-    if (!this.#rate.take()) return undefined;
+    // What it costs is a record.
+    if (this.#recorder.keepsRecords && !this.#rate.take()) return undefined;
     const identity = super.get(name);
     const recorded = this.#recorder.host(identity === undefined ? "identity-refused" : "identity", { identity: name });
     return recorded ? identity : undefined;
