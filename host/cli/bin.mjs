@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // The program's entry, for whatever Node runs it: WebAssembly stack switching and type stripping need Node 26, and a
 // package that brings that version along is among the optional dependencies.
-import { existsSync, lstatSync, readFileSync, readdirSync, statSync } from "node:fs";
+import { existsSync, lstatSync, mkdirSync, readFileSync, readdirSync, statSync } from "node:fs";
 import * as nodeModule from "node:module";
 import { homedir } from "node:os";
 import { dirname, join } from "node:path";
@@ -83,13 +83,25 @@ function newestBelow(folder) {
   return newest;
 }
 
-/** Halves the time to load the host. Only in a folder of the user's own, since what is in it is run. */
+/** Halves the time to load the host. Only in folders of the user's own, since what is in them is run. */
 function enableCompileCache() {
   const base = process.env.XDG_CACHE_HOME || join(homedir(), ".cache");
   const folder = process.env.SALLYPORT_CACHE || join(base, "sallyport");
+  if (!isOwn(folder)) return;
+  const compiled = join(folder, "compiled");
+  try {
+    // Node would make it as the umask has it.
+    mkdirSync(compiled, { mode: 0o700 });
+  } catch {
+    // It is there, or cannot be.
+  }
+  if (isOwn(compiled)) nodeModule.enableCompileCache(compiled);
+}
+
+/** Whether this is a folder that nobody else can write to. */
+function isOwn(folder) {
   const stats = lstatSync(folder, { throwIfNoEntry: false });
-  const own = stats?.isDirectory() && (process.getuid === undefined || stats.uid === process.getuid()) && (stats.mode & 0o022) === 0;
-  if (own) nodeModule.enableCompileCache(join(folder, "compiled"));
+  return stats?.isDirectory() === true && (process.getuid === undefined || stats.uid === process.getuid()) && (stats.mode & 0o022) === 0;
 }
 
 async function restart() {

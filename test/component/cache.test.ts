@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process";
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -136,5 +137,28 @@ describe("the place of the cache", () => {
   });
   test("does not follow a relative XDG_CACHE_HOME", () => {
     expect(cacheFolder({ XDG_CACHE_HOME: "b" })).toMatch(/^\/.*\.cache\/sallyport$/);
+  });
+});
+
+describe("the compiled form of the host's own modules", () => {
+  /** Run the command under a umask that keeps nobody out, with its cache in `folder`. */
+  function start(): void {
+    const program = join(import.meta.dirname, "../../host/cli/bin.mjs");
+    const script = `umask 000; exec "${process.execPath}" "${program}" --version`;
+    expect(spawnSync("sh", ["-c", script], { env: { ...process.env, SALLYPORT_CACHE: folder } }).status).toBe(0);
+  }
+
+  test("is kept where nobody else can write, whatever the umask", () => {
+    mkdirSync(folder, { mode: 0o755 });
+    start();
+    expect(statSync(join(folder, "compiled")).mode & 0o777).toBe(0o700);
+    expect(readdirSync(join(folder, "compiled"))).not.toEqual([]);
+  });
+
+  test.each(["the cache", "the folder of what is compiled"])("is neither kept nor used where others can write to %s", (which) => {
+    mkdirSync(join(folder, "compiled"), { recursive: true, mode: 0o700 });
+    chmodSync(which === "the cache" ? folder : join(folder, "compiled"), 0o777);
+    start();
+    expect(readdirSync(join(folder, "compiled"))).toEqual([]);
   });
 });
