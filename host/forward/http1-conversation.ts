@@ -35,7 +35,7 @@ type Phase =
   | { tag: "waiting" }
   /** Somebody decides on it. */
   | { tag: "request"; request: PlainRequest; head: Uint8Array }
-  | { tag: "moving"; request: PlainRequest; head: Uint8Array; body: MessageMover | undefined; response: MessageMover }
+  | { tag: "moving"; request: PlainRequest; head: Uint8Array; body: MessageMover | undefined; response: MessageMover; unfollow: () => void }
   | { tag: "stopped"; stop: ConversationStop }
   | { tag: "over" };
 
@@ -121,10 +121,9 @@ export class Conversation {
     const body = framing.tag === "none" ? undefined : new MessageMover(this.#client.source, sink, { tag: "body", framing }, this.#moving);
     const subject = { tag: "response", requestMethod: method, allowUpgrade: false } as const;
     const response = new MessageMover(source, this.#client.sink, subject, this.#moving);
-    this.#phase = { tag: "moving", request, head, body, response };
     const look = () => this.#follow();
-    body?.changed.listen(look);
-    response.changed.listen(look);
+    const stops = [body?.changed.listen(look), response.changed.listen(look)];
+    this.#phase = { tag: "moving", request, head, body, response, unfollow: () => stops.forEach((stop) => stop?.()) };
     body?.start();
     // A body that failed at once has ended this too.
     if (response.outcome === undefined) response.start();
@@ -193,12 +192,14 @@ export class Conversation {
   /** Something of the request or its answer is over. */
   #follow(): void {
     if (this.#phase.tag !== "moving") return;
-    const { body, response, request, head } = this.#phase;
+    const { body, response, request, head, unfollow } = this.#phase;
     const sent = body?.outcome;
     // A server that takes no more of a body may have answered already, or be about to.
     if (sent?.tag === "err" && sent.val !== "sink-failed" && response.outcome === undefined) return response.cancel();
     const answered = response.outcome;
     if (answered === undefined) return;
+    // What is cancelled below would come back here, and be counted and given back twice.
+    unfollow();
     const bodyWhole = body === undefined || sent?.tag === "ok";
     this.#fromClient += body?.transferred ?? 0;
     this.#toClient += response.transferred;

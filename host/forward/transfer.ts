@@ -120,7 +120,7 @@ export class Transfer implements HostMover {
   }
 
   #step(): void {
-    if (this.#outcome !== undefined || this.#handedOver) return;
+    if (this.#isOver) return;
     if (this.#draining !== undefined) {
       if (this.sink.pending() === 0) this.#settle(this.#draining);
       else if (this.sink.state().tag === "failed") this.#sinkFailed();
@@ -131,7 +131,7 @@ export class Transfer implements HostMover {
       return;
     }
     this.#copy();
-    if (this.#handedOver) return;
+    if (this.#isOver) return;
     if (this.#transferred === this.#options.limit) {
       this.#drain({ tag: "ok", val: "limit" });
       return;
@@ -151,14 +151,22 @@ export class Transfer implements HostMover {
       if (this.sink.absorb !== undefined) this.source.hold?.(capacity === 0);
       const room = Math.min(capacity, limit - this.#transferred);
       if (room <= 0) break;
-      if (this.source.lend?.(room, this.#absorb) === true) continue;
+      const isLent = this.source.lend?.(room, this.#absorb) === true;
+      // Whoever was lent them may have ended this: from here on the source is somebody else's.
+      if (this.#isOver) break;
+      if (isLent) continue;
       const chunk = this.source.readChunk(room);
       if (chunk.length === 0) break;
       this.#transferred += chunk.length;
       this.sink.write(chunk);
-      if (this.#handedOver) return;
+      if (this.#isOver) break;
     }
     if (this.#transferred > before) this.#activity.lastMoved = performance.now();
+  }
+
+  /** Whether the streams are no longer moved here. */
+  get #isOver(): boolean {
+    return this.#outcome !== undefined || this.#handedOver;
   }
 
   readonly #absorb = (bytes: Uint8Array): boolean => {

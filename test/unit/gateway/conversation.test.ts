@@ -1,5 +1,7 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
 import type { WitStop } from "../../../host/forward/http1-conversation-imports.ts";
+import { Conversation } from "../../../host/forward/http1-conversation.ts";
+import { HeadEdits } from "../../../host/forward/http1-request.ts";
 import { InputStream } from "../../../host/io/input-stream.ts";
 import { OutputStream } from "../../../host/io/output-stream.ts";
 import { type Pipe, pipe } from "../../../host/io/pipe.ts";
@@ -247,6 +249,29 @@ describe("a conversation does not", () => {
     it.forward();
     it.server(OK);
     expect(it.stop()).toMatchObject({ tag: "last", val: { bodyWhole: false } });
+  });
+
+  it("count twice what an answer before the end of the body has cut short, nor give its streams back twice", () => {
+    const head = "POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 10\r\n\r\n";
+    const moved = [0, 0];
+    const [fromClient, toClient, fromServer, toServer] = [0, 1, 0, 1].map((side) => {
+      const owner = { streamForwarded: () => void moved[side]!++, streamReturned: () => void moved[side]!-- };
+      const { source, sink } = pipe(1000);
+      return { source: { ...source, owner }, sink: { ...sink, owner } };
+    });
+    const client = { source: fromClient!.source, sink: toClient!.sink };
+    const server = { source: fromServer!.source, sink: toServer!.sink };
+    const it = new Conversation(client, server, { idleTimeout: undefined, headLimit: 1000, allowUnauthenticatedEnd: false });
+    it.start();
+    const before = moved.slice();
+    fromClient!.sink.write(Buffer.from(`${head}half`));
+    it.forward(HeadEdits.from([], [])!);
+    fromServer!.sink.write(Buffer.from(OK));
+    expect(it.stopped).toMatchObject({ tag: "last", val: { bodyWhole: false } });
+    expect(it.transferred).toEqual([head.length + 4, OK.length]);
+    expect(moved).toEqual(before);
+    it.takeBack();
+    expect(moved).toEqual([0, 0]);
   });
 
   it("pass on what is behind a malformed chunk, or take an answer for it for whole", () => {
