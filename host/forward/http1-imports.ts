@@ -60,7 +60,7 @@ export function httpImports(ledger: Ledger): HttpImports {
     Mover,
     forwardBody: (source, sink, framing, options) => move(source, sink, bodySubject(framing), options),
     forwardResponse: (source, sink, requestMethod, options) =>
-      move(source, sink, { tag: "response", requestMethod, allowUpgrade: options.allowUpgrade }, options),
+      move(source, sink, { tag: "response", requestMethod: known(requestMethod), allowUpgrade: options.allowUpgrade }, options),
   };
 }
 
@@ -118,6 +118,11 @@ export class MoverResource extends Resource {
 function fits({ source }: InputStream, unread: Uint8Array): boolean {
   const held = source instanceof UnreadSource ? source.held : 0;
   return unread.length === 0 || held + unread.length <= MAX_UNREAD;
+}
+
+/** A method that an answer is read by, and not a text of any length that a guest would have kept. */
+function known(method: string): string {
+  return method === "HEAD" || method === "CONNECT" ? method : "GET";
 }
 
 function bodySubject(framing: WitFraming): Subject | undefined {

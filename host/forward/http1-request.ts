@@ -29,6 +29,8 @@ export class HeadEdits {
    */
   static from(remove: readonly string[], set: readonly (readonly [name: string, value: string])[]): HeadEdits | undefined {
     if (remove.length + set.length > limits.fields) return undefined;
+    // They are kept for as long as somebody has a handle to them.
+    if (remove.reduce((sum, name) => sum + name.length, 0) > limits.head) return undefined;
     const dropped = new Set<string>();
     for (const name of remove) {
       if (!TOKEN.test(name)) return undefined;

@@ -321,6 +321,8 @@ describe("a conversation does not", () => {
     ["a Host", [], [["HOST", "b.test"]]],
     ["an upgrade", [], [["Connection", "upgrade"]]],
     ["text beyond ASCII", [], [["X", "é"]]],
+    ["names that are longer than a head", ["a".repeat(40_000), "b".repeat(40_000)], []],
+    ["values that are longer than a head", [], [["X", "a".repeat(70_000)]]],
     ["more than a head has room for", [], Array.from({ length: 101 }, (_, i): [string, string] => [`x${i}`, ""])],
   ])("make edits of %s", async (_, remove, set) => {
     expect(await witError(() => setup().http.Edits.make(remove, set))).toBe("invalid-argument");
