@@ -2,7 +2,7 @@ import type { Socket } from "node:net";
 import { ipAddressOrUndefined } from "../../src/wire/ip-address.ts";
 import type { Ledger } from "../io/ledger.ts";
 import { formatEndpoint } from "../net/endpoint.ts";
-import { IN_PROCESS } from "../net/in-process.ts";
+import { isFromOwnProcess } from "../net/in-process.ts";
 import { recordEnd } from "./connection-end.ts";
 import type { Recorder } from "./recorder.ts";
 
@@ -19,7 +19,7 @@ export function recordAccepted(ledger: Ledger, recorder: Recorder): OnAccept {
   return (socket) => {
     const fields = {
       accepted: ++count,
-      client: socket.remoteAddress === IN_PROCESS.address ? "in-process" : endpointText(socket.remoteAddress, socket.remotePort),
+      client: isFromOwnProcess(socket) ? "in-process" : endpointText(socket.remoteAddress, socket.remotePort),
       listener: endpointText(socket.localAddress, socket.localPort),
     };
     if (!recorder.host("accepted", fields)) return false;

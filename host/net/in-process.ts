@@ -17,6 +17,14 @@ export function isInProcess(address: IpAddress, port: number): boolean {
   return address.text === IN_PROCESS.address && port === IN_PROCESS.port;
 }
 
+/**
+ * Whether a connection came from the own process. Its addresses do not say: whoever routes the packets of this machine can send
+ * some from any address.
+ */
+export function isFromOwnProcess(socket: Socket): boolean {
+  return (socket as Duplex) instanceof InProcessSocket;
+}
+
 /** The clients of one instance that are in its own process: a listener like those of TCP, in place of a bound socket and beside them. */
 export class InProcessListener implements Disposable {
   /** Notified when there is a connection to accept. */
