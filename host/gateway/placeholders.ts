@@ -47,7 +47,9 @@ export function readHead(
       parts.push({ tag: "text", text: end + line });
       continue;
     }
-    const [, name, before = "", value = "", after = ""] = FIELD_LINE.exec(line) ?? [];
+    const [, name, before = "", rest = ""] = FIELD_LINE.exec(line) ?? [];
+    const value = withoutBlanksBehind(rest);
+    const after = rest.slice(value.length);
     const secret = secretIn(line, secrets);
     // What a server might read as the end of a line.
     if (CONTROLS.test(line)) return { tag: "malformed" };
@@ -63,6 +65,13 @@ export function readHead(
     parts.push({ tag: "text", text: `${end}${name}:${before}${found.before}` }, found.part, { tag: "text", text: found.after + after });
   }
   return { tag: "parts", parts };
+}
+
+/** Not by a regular expression: it would look at each run of blanks once for each blank in it. */
+function withoutBlanksBehind(text: string): string {
+  let end = text.length;
+  while (end > 0 && (text[end - 1] === " " || text[end - 1] === "\t")) end--;
+  return text.slice(0, end);
 }
 
 interface Found {
@@ -131,5 +140,5 @@ const IN_BASE64 = [0, 1, 2].map((offset) => {
 });
 // oxlint-disable-next-line no-control-regex -- refusing them is what this is for
 const CONTROLS = /[\0-\x08\x0a-\x1f\x7f]/;
-const FIELD_LINE = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):([ \t]*)(.*?)([ \t]*)$/s;
+const FIELD_LINE = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):([ \t]*)(.*)$/s;
 const BASIC = /^(basic +)([A-Za-z0-9+/]+={0,2})$/i;

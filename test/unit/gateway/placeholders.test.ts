@@ -49,6 +49,14 @@ describe("a placeholder", () => {
     expect(filled(head)).toBe(head);
   });
 
+  it("is found behind and before any number of blanks, each of which is looked at once", () => {
+    const blanks = " ".repeat(180_000);
+    const head = (text: string) => `GET / HTTP/1.1\r\nAuthorization: \t${text}${blanks}a \t\r\n\r\n`;
+    expect(filled(head(P))).toBe(head("SECRET"));
+    const trailing = (text: string) => `GET / HTTP/1.1\r\nAuthorization:${blanks}${text}${blanks}\r\n\r\n`;
+    expect(filled(trailing(P))).toBe(trailing("SECRET"));
+  });
+
   it.each([
     ["in the path", `GET /${P} HTTP/1.1\r\n\r\n`, undefined],
     ["in the query", `GET /?token=${P} HTTP/1.1\r\n\r\n`, undefined],
