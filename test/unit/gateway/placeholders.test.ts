@@ -50,7 +50,7 @@ describe("a placeholder", () => {
   });
 
   it("is found behind and before any number of blanks, each of which is looked at once", () => {
-    const blanks = " ".repeat(180_000);
+    const blanks = " ".repeat(600_000);
     const head = (text: string) => `GET / HTTP/1.1\r\nAuthorization: \t${text}${blanks}a \t\r\n\r\n`;
     expect(filled(head(P))).toBe(head("SECRET"));
     const trailing = (text: string) => `GET / HTTP/1.1\r\nAuthorization:${blanks}${text}${blanks}\r\n\r\n`;
