@@ -188,8 +188,12 @@ export class TcpSource implements Source {
   arrive(bytes: Uint8Array): void {
     if (this.#closed || this.#state.tag !== "open") return;
     this.#lent = bytes;
-    this.changed.notify();
-    this.#keepLent();
+    try {
+      this.changed.notify();
+    } finally {
+      // Whatever becomes of this: the memory is another connection's in a moment.
+      this.#keepLent();
+    }
   }
 
   /** @internal for TcpConnection */

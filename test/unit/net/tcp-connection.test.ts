@@ -288,6 +288,16 @@ describe("bytes in memory that is used again", () => {
     expect(source.available()).toBe(0);
   });
 
+  it("are not what another connection reads next when a reader fails over them", () => {
+    const memory = bytes("mine");
+    connection.source.changed.listen(() => {
+      throw new Error("a reader failed");
+    });
+    expect(() => connection.source.arrive(memory)).toThrow("a reader failed");
+    memory.set(bytes("hers"));
+    expect(text(connection.source.read(10))).toBe("mine");
+  });
+
   it("are handed over with the socket that is taken out", async () => {
     peer.write("first");
     await until(connection.source.changed, () => connection.source.available() > 0);
