@@ -290,10 +290,11 @@ describe("bytes in memory that is used again", () => {
 
   it("are not what another connection reads next when a reader fails over them", () => {
     const memory = bytes("mine");
-    connection.source.changed.listen(() => {
+    const stop = connection.source.changed.listen(() => {
       throw new Error("a reader failed");
     });
     expect(() => connection.source.arrive(memory)).toThrow("a reader failed");
+    stop();
     memory.set(bytes("hers"));
     expect(text(connection.source.read(10))).toBe("mine");
   });
