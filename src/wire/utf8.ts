@@ -1,3 +1,4 @@
+import { engineBytes } from "./native-base64.ts";
 import { WireError } from "./wire-error.ts";
 
 /** Each byte as the character of the same number: the form in which native string functions can work on bytes. */
@@ -32,7 +33,7 @@ function fromCharCodes(bytes: Uint8Array): string {
 
 function asciiBytes(text: string): Uint8Array {
   // Natively there and back: QuickJS takes 130 ns for each turn of the loop below.
-  if (text.length > SHORT && Uint8Array.fromBase64 !== undefined) return Uint8Array.fromBase64(btoa(text));
+  if (text.length > SHORT && engineBytes.fromBase64 !== undefined) return engineBytes.fromBase64(btoa(text));
   const bytes = new Uint8Array(text.length);
   for (let at = 0; at < text.length; at++) bytes[at] = text.charCodeAt(at);
   return bytes;
