@@ -31,7 +31,7 @@ export class NetworkAccess {
    */
   permitName(name: string, port?: number): void {
     if (this.#grants.name(name, port) !== undefined) return;
-    throw this.#refuse(`resolve ${JSON.stringify(name)}`, `--allow-net ${name}:${port ?? 443}`);
+    throw this.#refuse(`resolve ${JSON.stringify(name)}`, `--allow-net ${name}:${port ?? "PORT"}`); // a lookup names no port
   }
 
   /**

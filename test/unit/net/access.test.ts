@@ -36,7 +36,7 @@ describe("what an instance may reach", () => {
     expect(await witError(() => made.resolve("localhost"))).toBe("access-denied");
     expect(made.refusals).toEqual([
       "sallyport: refused: connect to 127.0.0.1:80; grant it with --allow-net 127.0.0.1:80",
-      'sallyport: refused: resolve "localhost"; grant it with --allow-net localhost:443',
+      'sallyport: refused: resolve "localhost"; grant it with --allow-net localhost:PORT',
     ]);
   });
 
