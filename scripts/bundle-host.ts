@@ -12,7 +12,7 @@ const STAMP = "bundled";
 
 /** What a command loads before the component that it runs is on its way: one file, since each takes half a millisecond. */
 const STARTS_A_COMPONENT =
-  /\/host\/cli\/(?:command|get-arguments|instance-flags|instance-settings|lent-files|own-component|run-file|suggestion|commands\/(?:get|run))\.ts$|\/host\/component\/(?:async-imports|cache|compile|guest-thread|memory-limit|script-end|supervisor|transpile)\.ts$|\/src\/wire\/(?:server-name|wire-error)\.ts$/;
+  /\/host\/cli\/(?:command|get-arguments|instance-flags|instance-settings|lent-files|own-component|run-file|suggestion|commands\/(?:get|run))\.ts$|\/host\/component\/(?:async-imports|cache|compile|guest-thread|memory-limit|script-end|seen-files|supervisor|transpile)\.ts$|\/src\/wire\/(?:server-name|wire-error)\.ts$/;
 
 const shared: InputOptions = {
   platform: "node",

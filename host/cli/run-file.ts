@@ -1,5 +1,4 @@
-import { readFileSync } from "node:fs";
-import { loadComponent } from "../component/cache.ts";
+import { loadComponentFile } from "../component/cache.ts";
 import { Compilation, type ComponentCode } from "../component/compile.ts";
 import { UnusableError } from "../component/guest-thread.ts";
 import type { RunResult } from "../component/instance.ts";
@@ -63,22 +62,19 @@ export async function runInstance(
  * @throws {CommandError} when the file cannot be read
  */
 export async function loadFile(file: string, memory?: number): Promise<ComponentCode> {
-  let bytes: Uint8Array;
-  try {
-    bytes = readFileSync(file);
-  } catch (cause) {
-    throw new CommandError(exitCodes.noInput, `cannot read ${file}: ${(cause as NodeJS.ErrnoException).code ?? String(cause)}`);
-  }
   // Other threads compile while this one still checks what was read.
   const compilation = new Compilation(memory);
-  const component = await loadComponent(bytes, undefined, { onModule: (module) => compilation.begin(module) }).catch(nameFile(file));
+  const onModule = (module: Uint8Array) => compilation.begin(module);
+  const component = await loadComponentFile(file, undefined, { onModule }).catch(nameFile(file));
   return await compilation.of(component);
 }
 
-/** Says which file is no component. */
+/** Says which file cannot be read, or is no component. */
 function nameFile(file: string): (cause: unknown) => never {
   return (cause) => {
-    if ((cause as { code?: unknown }).code !== "ERR_SALLYPORT_TRANSPILE") throw cause;
+    const { code, path } = cause as NodeJS.ErrnoException;
+    if (path === file) throw new CommandError(exitCodes.noInput, `cannot read ${file}: ${code ?? String(cause)}`);
+    if (code !== "ERR_SALLYPORT_TRANSPILE") throw cause;
     throw new CommandError(exitCodes.data, `${file}: ${(cause as Error).message}`);
   };
 }

@@ -1,8 +1,9 @@
-import { createHash } from "node:crypto";
+import type { Hash } from "node:crypto";
 import { lstatSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, type Stats, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { isAbsolute, join } from "node:path";
 import { pathToFileURL } from "node:url";
+import { areUnchanged, SeenFiles, settledIdentity } from "./seen-files.ts";
 import { SCRIPT_NAME, type TranspiledComponent, transpile, transpilerVersion } from "./transpile.ts";
 
 /** A transpiled component in the cache, read and checked. */
@@ -72,13 +73,52 @@ export async function loadComponent(
   return { script: scriptUrl(entry), modules: made.modules, imports: made.imports, hit: false };
 }
 
+/**
+ * As `loadComponent`, of a component in a file. One that did not change since it was last loaded is not read, and what the
+ * cache has for it is not hashed again.
+ *
+ * @throws {Error} of node:fs when the file cannot be read
+ * @throws {TranspileError} as `loadComponent`
+ * @throws {CacheError} as `loadComponent`
+ */
+export async function loadComponentFile(
+  file: string,
+  folder: string = cacheFolder(),
+  options: { onModule?: OnModule } = {},
+): Promise<CachedComponent> {
+  ensurePrivateFolder(folder);
+  const seenFiles = new SeenFiles(folder, version());
+  const seen = seenFiles.find(file);
+  const known = seen && readEntry(join(folder, seen.entry), options.onModule, seen.files);
+  if (known !== undefined) return { ...known, hit: true };
+
+  // Before it is read: a change of it meanwhile is a change since.
+  const identity = settledIdentity(file);
+  const component = readFileSync(file);
+  const loaded = await loadComponent(component, folder, options);
+  const entry = cacheKey(component);
+  const names = [MANIFEST, SCRIPT_NAME, ...loaded.modules.keys()];
+  try {
+    const files = Object.fromEntries(names.map((name) => [name, settledIdentity(join(folder, entry, name))]));
+    if (loaded.hit) seenFiles.note(file, identity, { entry, files });
+  } catch {
+    // Somebody cleared the cache: there is nothing to note.
+  }
+  return loaded;
+}
+
 /** A cache folder that cannot be used or trusted. */
 export class CacheError extends Error {
   readonly code = "ERR_SALLYPORT_CACHE";
 }
 
 function cacheKey(component: Uint8Array): string {
-  return createHash("sha256").update(`${FORMAT}\0${transpilerVersion()}\0`).update(component).digest("hex").slice(0, 40);
+  return newHash().update(`${version()}\0`).update(component).digest("hex").slice(0, 40);
+}
+
+/** What an entry depends on besides the component. */
+function version(): string {
+  return `${FORMAT}\0${transpilerVersion()}`;
 }
 
 function ensurePrivateFolder(folder: string): void {
@@ -99,12 +139,17 @@ function assertPrivate(path: string, stats: Stats): void {
   if ((stats.mode & 0o022) !== 0) throw new CacheError(`${path} can be written by other users: ${advice}`);
 }
 
-/** `undefined` if there is no entry or it is damaged. @throws {CacheError} if somebody else may have made it. */
-function readEntry(entry: string, onModule?: OnModule): Omit<CachedComponent, "hit"> | undefined {
+/**
+ * @param unchanged the identities of its files when they were hashed: those with the same need not be hashed again
+ * @returns `undefined` if there is no entry or it is damaged
+ * @throws {CacheError} if somebody else may have made it
+ */
+function readEntry(entry: string, onModule?: OnModule, unchanged?: Record<string, string>): Omit<CachedComponent, "hit"> | undefined {
   const stats = lstatSync(entry, { throwIfNoEntry: false });
   if (stats === undefined) return undefined;
   assertPrivate(entry, stats);
   try {
+    if (unchanged !== undefined && !areUnchanged(entry, unchanged)) return undefined;
     const { files, imports } = parseManifest(readFileSync(join(entry, MANIFEST), "utf8"));
     const modules = new Map<string, Uint8Array>();
     for (const name of Object.keys(files)) {
@@ -112,7 +157,9 @@ function readEntry(entry: string, onModule?: OnModule): Omit<CachedComponent, "h
       modules.set(name, readFileSync(join(entry, name)));
       onModule?.(modules.get(name)!);
     }
+    const isNoted = (name: string) => unchanged !== undefined && Object.hasOwn(unchanged, name);
     for (const [name, hash] of Object.entries(files)) {
+      if (isNoted(name)) continue;
       const bytes = modules.get(name) ?? readFileSync(join(entry, name));
       if (sha256(bytes) !== hash) throw new Error(`${name} is damaged`);
     }
@@ -172,5 +219,10 @@ function scriptUrl(entry: string): string {
 }
 
 function sha256(bytes: Uint8Array): string {
-  return createHash("sha256").update(bytes).digest("hex");
+  return newHash().update(bytes).digest("hex");
+}
+
+/** node:crypto takes six milliseconds to load, which a start does not have that hashes nothing. */
+function newHash(): Hash {
+  return process.getBuiltinModule("node:crypto").createHash("sha256");
 }
