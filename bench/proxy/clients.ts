@@ -15,8 +15,12 @@ process.on("disconnect", () => process.exit());
 
 async function carryOut(order: ClientOrder): Promise<unknown> {
   switch (order.tag) {
+    case "open-lanes":
+      return await openLanes(order);
     case "requests":
       return await requests(order);
+    case "close-lanes":
+      return await closeLanes();
     case "download":
       return await download(order);
     case "connections":
@@ -79,23 +83,42 @@ function request(way: Way, path: string, close = false): string {
   ].join("\r\n");
 }
 
-async function requests({ way, count, lanes, path }: ClientOrder & { tag: "requests" }): Promise<number[]> {
-  const times: number[] = [];
+const lanes: { socket: tls.TLSSocket; answers: Answers }[] = [];
+
+async function openLanes({ way, lanes: count, path }: ClientOrder & { tag: "open-lanes" }): Promise<void> {
   await Promise.all(
-    Array.from({ length: lanes }, async (_, lane) => {
+    Array.from({ length: count }, async () => {
       const socket = await connected(way);
       const answers = new Answers(socket);
-      for (let i = lane; i < count; i += lanes) {
+      socket.write(request(way, path));
+      await answers.next();
+      lanes.push({ socket, answers });
+    }),
+  );
+}
+
+async function requests({ way, count, path }: ClientOrder & { tag: "requests" }): Promise<number[]> {
+  const times: number[] = [];
+  await Promise.all(
+    lanes.map(async ({ socket, answers }, lane) => {
+      for (let i = lane; i < count; i += lanes.length) {
         const start = performance.now();
         socket.write(request(way, path));
         await answers.next();
         times.push(performance.now() - start);
       }
+    }),
+  );
+  return times;
+}
+
+async function closeLanes(): Promise<void> {
+  await Promise.all(
+    lanes.splice(0).map(async ({ socket }) => {
       socket.end();
       await closed(socket);
     }),
   );
-  return times;
 }
 
 /** Cuts what comes into answers; all have a length. */

@@ -30,8 +30,12 @@ export interface Way extends ProxyReady {
 
 /** What the process of the clients is told. */
 export type ClientOrder =
-  /** Keep-alive requests over so many connections at once. Answers the milliseconds of each. */
+  /** Open so many connections for `requests`, each of which has had one when this is done: what a new connection costs is none of theirs. */
+  | { tag: "open-lanes"; way: Way; lanes: number; path: string }
+  /** Keep-alive requests over the open lanes. Answers the milliseconds of each. */
   | { tag: "requests"; way: Way; count: number; lanes: number; path: string }
+  /** Close the lanes, and wait until they are. */
+  | { tag: "close-lanes" }
   /** One connection that reads so many bytes. */
   | { tag: "download"; way: Way; bytes: number }
   /** New connections, each with one request, `atOnce` at a time; `#` in the host becomes a number. Answers the milliseconds from
