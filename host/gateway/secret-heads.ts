@@ -21,8 +21,12 @@ export interface SecretEntry {
   placeholder: string | undefined;
 }
 
-/** The part of `sallyport:gateway/secrets` that puts secrets in place of their placeholders. */
-export function headImports(context: SecretContext, entries: ReadonlyMap<string, SecretEntry>) {
+/**
+ * The part of `sallyport:gateway/secrets` that puts secrets in place of their placeholders.
+ *
+ * @param uses of secrets that may be recorded
+ */
+export function headImports(context: SecretContext, entries: ReadonlyMap<string, SecretEntry>, uses: RateLimit) {
   const { recorder } = context;
   const refusals = new RateLimit(context, "refused-placeholders", REFUSALS_A_SECOND);
   const names = new Map<string, string>();
@@ -72,6 +76,7 @@ export function headImports(context: SecretContext, entries: ReadonlyMap<string,
       if (sink.state().tag !== "open") throw new WitError<SecretError>("wrong-phase");
       const bytes = Buffer.concat(pieces);
       if (bytes.length > sink.capacity()) throw new WitError<SecretError>("would-block");
+      if (recorder.keepsRecords && used.length > 0 && !uses.take(used.length)) throw new WitError<SecretError>("not-recorded");
       // Before, not after: a use that cannot be recorded must not come about.
       for (const { secret, field, peer } of used) {
         const fields = { ...describe(peer.dialled), secret, server_name: peer.server, field, placeholder: true };

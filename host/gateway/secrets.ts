@@ -49,6 +49,7 @@ export interface SecretImports {
 export function secretImports(context: SecretContext): SecretImports {
   const { ledger, recorder } = context;
   const refusals = new RateLimit(context, "refused-secrets", REFUSALS_A_SECOND);
+  const uses = new RateLimit(context, "secrets", USES_A_SECOND);
   const entries = new Map(
     Object.entries(context.secrets).map(([name, grant]) => {
       const rules = new SecretRules(name, grant);
@@ -63,7 +64,10 @@ export function secretImports(context: SecretContext): SecretImports {
         return started;
       };
       const first = grant.fetch === "use" ? undefined : fetch();
-      return [name, { rules, fetch: () => first ?? fetch(), placeholder: grant.placeholder }] as const;
+      // One at a time: a guest that opens it without end must not start a program as often.
+      let latest = first;
+      const next = () => (latest?.state.tag === "pending" ? latest : (latest = fetch()));
+      return [name, { rules, fetch: () => first ?? next(), placeholder: grant.placeholder }] as const;
     }),
   );
 
@@ -120,6 +124,7 @@ export function secretImports(context: SecretContext): SecretImports {
       if (sink.state().tag !== "open") return "wrong-phase";
       if (bytes.length > sink.capacity()) return "would-block";
       const where = form.tag === "bare" ? undefined : form.val.name;
+      if (recorder.keepsRecords && !uses.take()) return "not-recorded";
       // Before, not after: a use that cannot be recorded must not come about.
       if (!recorder.host("secret", { ...describe(peer.dialled), secret: this.#name, server_name: peer.server, field: where }))
         return "not-recorded";
@@ -127,8 +132,10 @@ export function secretImports(context: SecretContext): SecretImports {
       return undefined;
     }
   }
-  return { Secret, ...headImports(context, entries) };
+  return { Secret, ...headImports(context, entries, uses) };
 }
 
 /** Refusals that are recorded one by one; others are counted. */
 const REFUSALS_A_SECOND = 1000;
+/** Each is a record that cannot be left out: what comes on top is refused. */
+const USES_A_SECOND = 10_000;

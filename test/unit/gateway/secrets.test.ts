@@ -1,4 +1,4 @@
-import { chmodSync, writeFileSync } from "node:fs";
+import { chmodSync, readFileSync, writeFileSync } from "node:fs";
 import type { AddressInfo } from "node:net";
 import { createServer, type Server } from "node:tls";
 import { inspect } from "node:util";
@@ -158,6 +158,18 @@ describe("a secret", () => {
     command.secret.place(await connected(command.it), BEARER);
     await expect.poll(() => received).toContain("from-a-program");
     expect(received).toContain("Bearer from-a-file\r\n");
+  });
+
+  it("is fetched by one program at a time, however often it is opened meanwhile", async () => {
+    const log = folder.path("fetched");
+    const program = `require("node:fs").appendFileSync(${JSON.stringify(log)}, "x"); console.log("printed")`;
+    const { it: guest, secret } = instance({ source: { command: [process.execPath, "-e", program] }, fetch: "use" });
+    const { Secret } = guest.gateway["sallyport:gateway/secrets"];
+    const opened = Array.from({ length: 20 }, () => Secret.open("token"));
+    await poll([secret.subscribe(), ...opened.map((one) => one.subscribe())]);
+    expect(readFileSync(log, "utf8")).toBe("x");
+    await poll([Secret.open("token").subscribe()]);
+    expect(readFileSync(log, "utf8")).toBe("xx");
   });
 
   it("goes over a resumed session, which was verified when it began", async () => {
@@ -419,6 +431,26 @@ describe("a head with placeholders, sent by a component that says what it likes"
     guest.dispose();
     expect(refused(file)).toHaveLength(1000);
     expect(recordsOf(file).filter(({ event }) => event === "over-limit")).toMatchObject([{ limit: "refused-placeholders", count: 500 }]);
+  });
+
+  it("gets a secret so often in a second as its uses may be recorded, and no more", async () => {
+    const { it: guest, file, records } = instance(replacing);
+    const client = await connected(guest);
+    const { sendHead } = guest.gateway["sallyport:gateway/secrets"];
+    const many = bytes(`Authorization: ${placeholder}\r\n`.repeat(1500));
+    vi.useFakeTimers({ toFake: ["performance"] });
+    try {
+      for (let i = 0; i < 6; i++) {
+        await expect.poll(() => client.output.checkWrite()).toBeGreaterThan(100_000n);
+        sendHead(client.output, many, places);
+      }
+      expect(await witError(() => sendHead(client.output, many, places))).toBe("not-recorded");
+    } finally {
+      vi.useRealTimers();
+    }
+    guest.dispose();
+    expect(records()).toHaveLength(9000);
+    expect(recordsOf(file).filter(({ event }) => event === "over-limit")).toMatchObject([{ limit: "secrets", count: 1 }]);
   });
 
   it("gets nothing that cannot be recorded, and nothing for a head that is too long", async () => {
