@@ -13,13 +13,19 @@ let depth = 0;
 
 /** The state of something changed. Listeners are told that, not what; they look for themselves. */
 export class Signal {
-  #listeners: Set<() => void> | undefined;
+  /** Most signals have one listener at a time; a Set for each would be a tenth of a connection's memory. */
+  #only: (() => void) | undefined;
+  #several: Set<() => void> | undefined;
 
   /** Call `wake` on each `notify` until the returned function is called. */
   listen(wake: () => void): () => void {
-    const listeners = (this.#listeners ??= new Set());
-    listeners.add(wake);
-    return () => listeners.delete(wake);
+    if (this.#several !== undefined) this.#several.add(wake);
+    else if (this.#only === undefined || this.#only === wake) this.#only = wake;
+    else {
+      this.#several = new Set([this.#only, wake]);
+      this.#only = undefined;
+    }
+    return () => this.#forget(wake);
   }
 
   /**
@@ -27,20 +33,31 @@ export class Signal {
    * thousands of streams, and the stack would not hold them.
    */
   notify(): void {
-    if (this.#listeners === undefined || this.#listeners.size === 0) return;
+    if (this.#only === undefined && this.#several === undefined) return;
     if (depth >= MAX_DEPTH) return queueMicrotask(() => this.notify());
     depth++;
     try {
-      this.#tell(this.#listeners);
+      this.#tell();
     } finally {
       depth--;
     }
   }
 
-  #tell(current: Set<() => void>): void {
+  #tell(): void {
+    if (this.#several === undefined) return this.#only?.();
     // A listener may add or remove listeners: those added now are for the next change.
-    const listeners = Array.from(current);
-    for (const wake of listeners) if (current.has(wake)) wake();
+    const told = Array.from(this.#several);
+    for (const wake of told) if (this.#has(wake)) wake();
+  }
+
+  #has(wake: () => void): boolean {
+    return this.#only === wake || this.#several?.has(wake) === true;
+  }
+
+  #forget(wake: () => void): void {
+    if (this.#only === wake) this.#only = undefined;
+    this.#several?.delete(wake);
+    if (this.#several?.size === 0) this.#several = undefined;
   }
 
   /** A readiness over this signal. */

@@ -16,8 +16,8 @@ export class HandshakeWatch {
   isRetrying = false;
   /** Nothing more will be learned: the rest is encrypted or of no interest. */
   settled = false;
-  readonly #records = new RecordReader();
-  readonly #handshake = new HandshakeReader();
+  /** Gone with what they hold once nothing more will be learned: connections live long. */
+  #readers: { records: RecordReader; handshake: HandshakeReader } | undefined;
 
   /**
    * @param bytes of the server's flight, in any split
@@ -25,12 +25,13 @@ export class HandshakeWatch {
    */
   push(bytes: Uint8Array): void {
     if (this.settled) return;
+    const { records, handshake } = (this.#readers ??= { records: new RecordReader(), handshake: new HandshakeReader() });
     try {
-      this.#records.push(bytes);
-      for (let record = this.#records.next(); record !== undefined && !this.settled; record = this.#records.next()) {
+      records.push(bytes);
+      for (let record = records.next(); record !== undefined && !this.settled; record = records.next()) {
         if (record.contentType === contentType.handshake) {
-          this.#handshake.push(record);
-          this.#messages();
+          handshake.push(record);
+          this.#messages(handshake);
         } else if (record.contentType !== contentType.changeCipherSpec || this.serverHello !== undefined) {
           this.settled = true;
         }
@@ -38,11 +39,13 @@ export class HandshakeWatch {
     } catch (error) {
       this.settled = true;
       if (error instanceof TlsWireError && error.code === "not-tls") throw error;
+    } finally {
+      if (this.settled) this.#readers = undefined;
     }
   }
 
-  #messages(): void {
-    for (let message = this.#handshake.next(); message !== undefined && !this.settled; message = this.#handshake.next()) {
+  #messages(handshake: HandshakeReader): void {
+    for (let message = handshake.next(); message !== undefined && !this.settled; message = handshake.next()) {
       if (message.type === handshakeType.serverHello) this.#hello(parseServerHello(message.bytes));
       else if (message.type === handshakeType.serverKeyExchange) {
         this.group = serverKeyExchangeGroup(message.bytes);

@@ -10,7 +10,7 @@ import { JsTransport } from "./js-transport.ts";
  * Not public, and why it is needed: `_handle.verifyError` and reading the peer before the handshake is done (a verdict
  * while our flight is withheld), `_handle.onkeylog` (sealing an alert; also works for servers), `_handle.onnewsession`
  * (the public event is tied to `tls.connect`), `_start` (a client on a TLSSocket that was not made by `tls.connect`, whose
- * checks we replace), the wrapper's `doWrite` (a public stream costs a `setImmediate` per write).
+ * checks we replace), `_tlsOptions` (what it keeps for nothing), the wrapper's `doWrite` (a public stream costs a `setImmediate` per write).
  */
 
 /** What to give to node:tls. Every field is made by this host: nothing that a guest shaped comes through. */
@@ -98,6 +98,7 @@ type PrivateSocket = tls.TLSSocket & {
   _releaseControl(): void;
   setServername(name: string): void;
   _readableState: { ended: boolean };
+  _tlsOptions: { ALPNProtocols?: Uint8Array | undefined };
 };
 
 /**
@@ -116,6 +117,8 @@ export function startNodeTls(transport: JsTransport | Socket, options: NodeTlsOp
   }) as PrivateSocket;
   const handle = socket._handle;
   if (handle === null) throw new Error("node:tls made no handle");
+  // OpenSSL has it by now. Node keeps a copy of a few bytes, and with it the 64 KiB of which that is a part.
+  socket._tlsOptions.ALPNProtocols = undefined;
   socket._releaseControl();
   if (transport instanceof JsTransport) acknowledgeWritesEarly(handle, transport);
   else {
