@@ -13,8 +13,8 @@ export function isWanted(record: Record<string, unknown>, { host, decision }: Au
 }
 
 /**
- * A record as one line for people: time, connection, event, decision, where to, and the rest as `name=value`. Whatever would
- * change how a terminal shows it is escaped.
+ * A record as one line for people: time, connection, event, decision, where to, and the rest as `name=value`, in quotes where
+ * a value holds blanks. Whatever would change how a terminal shows it is escaped.
  *
  * @param colours whether the line goes to a terminal
  */
@@ -23,7 +23,7 @@ export function auditText(record: Record<string, unknown>, colours: boolean): st
   const paint = (code: number, text: string) => (colours ? `\x1b[${code}m${text}\x1b[0m` : text);
   const isBad = decision === "deny" || record["error"] !== undefined || /refused|failed|lost/.test(String(event));
   const decided = plain(decision ?? "").padEnd(9);
-  const where = plain(placeOf(record));
+  const where = plain(delimited(placeOf(record)));
   const rest = Object.entries(record).filter(([name, value]) => !SHOWN.has(name) && value !== undefined && value !== null);
   return [
     paint(DIM, plain(typeof time === "string" ? time.replace(/^\d{4}-\d\d-\d\dT([\d:.]+)Z$/, "$1") : "?").padEnd(12)),
@@ -31,7 +31,7 @@ export function auditText(record: Record<string, unknown>, colours: boolean): st
     plain(`${by === "host" ? "host" : "comp"} ${shown(event ?? "?")}`).padEnd(24),
     isBad ? paint(RED, decided) : decision === undefined ? decided : paint(GREEN, decided),
     where.padEnd(32),
-    rest.map(([name, value]) => `${plain(name)}=${plain(value)}`).join(" "),
+    rest.map(([name, value]) => `${plain(delimited(name))}=${plain(delimited(value))}`).join(" "),
   ]
     .join(" ")
     .trimEnd();
@@ -49,6 +49,11 @@ export function auditJson(record: Record<string, unknown>): string {
   return JSON.stringify(record).replaceAll(UNSHOWN, (character) =>
     Array.from({ length: character.length }, (_, at) => `\\u${character.charCodeAt(at).toString(16).padStart(4, "0")}`).join(""),
   );
+}
+
+/** A text with blanks in quotes: peers choose what some say, and could write what looks like further values. */
+function delimited(value: unknown): unknown {
+  return typeof value === "string" && /[\s"=]/.test(value) ? JSON.stringify(value) : value;
 }
 
 function shown(value: unknown): string {

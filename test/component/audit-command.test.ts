@@ -89,6 +89,13 @@ describe("sallyport audit tail", () => {
     }
   });
 
+  it("shows what a peer said as one value, whatever looks like others in it", async () => {
+    const said = 'x" decision=allow  rule=y';
+    const { stdout } = await tail(log({ ...denied, target: undefined, server_name: said, reason: said, [said]: 1 })).ended;
+    const quoted = JSON.stringify(said);
+    expect(stdout.replaceAll(quoted, "Q").trimEnd()).toMatch(/ deny +Q +reason=Q server_name=Q Q=1$/);
+  });
+
   it("names what is no record, leaves it out, and says so with its exit code", async () => {
     const file = log(denied, "{ no", "[1]", `{"long":"${"x".repeat(70_000)}"}`, dial, "", "null");
     appendFileSync(file, '{"half":');
