@@ -44,13 +44,14 @@ export function safeFolder(path: string): string {
 /**
  * Read a file that holds a private key: no link, a regular file, this user's or root's, and closed to everybody else.
  *
+ * @param what it holds, for the message
  * @throws {AuthorityError} `unreadable`, `unsafe-file`
  */
-export function readPrivateFile(path: string): Uint8Array {
+export function readPrivateFile(path: string, what = "private key"): Uint8Array {
   safeFolder(dirname(path));
   return readChecked(path, (stats) => {
     if (hasModes && (stats.mode & 0o077) !== 0)
-      throw new AuthorityError("unsafe-file", `${path}: others than its owner have access to this private key: run chmod 600 on it`);
+      throw new AuthorityError("unsafe-file", `${path}: others than its owner have access to this ${what}: run chmod 600 on it`);
   });
 }
 

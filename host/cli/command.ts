@@ -18,6 +18,8 @@ export interface Command {
 /** Exit codes of the program beside the guest's own, after sysexits where it has one. */
 export const exitCodes = {
   ok: 0,
+  /** What was asked for cannot be done: an address that is in use, for example. */
+  failed: 1,
   /** The command line cannot be understood, or a grant in it. */
   usage: 64,
   /** The input is not a component, or one that this host cannot run or build. */

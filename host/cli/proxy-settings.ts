@@ -4,11 +4,11 @@ import { checkDecisions } from "../component/decision-thread.ts";
 import { type ComponentCode, ComponentError } from "../component/instance.ts";
 import { AuditError } from "../gateway/audit-log.ts";
 import type { SecretForm, SecretGrant } from "../gateway/secret-grants.ts";
-import type { SecretSource } from "../gateway/secret-source.ts";
+import { type SecretSource, SecretSourceError } from "../gateway/secret-source.ts";
 import { PolicyRefusedError } from "../policy/policy-component.ts";
 import { PolicyFileError } from "../policy/policy-file.ts";
 import { AnchorFileError, PolicySource } from "../proxy/policy-source.ts";
-import { NeedsRestartError, type ProxyStart } from "../proxy/running-proxy.ts";
+import { NeedsRestartError, NotStartedError, type ProxyStart } from "../proxy/running-proxy.ts";
 import { StateFileError } from "../tokens/state-file.ts";
 import { CommandError, exitCodes, type Flags, listOf, type ParsedArguments, textOf, UsageError } from "./command.ts";
 import { ownComponent } from "./own-component.ts";
@@ -86,6 +86,8 @@ export function asProxyError(cause: unknown): unknown {
   if (cause instanceof StateFileError)
     return new CommandError(cause.code === "bad-content" ? exitCodes.data : exitCodes.noInput, cause.message);
   if (cause instanceof AuditError) return new CommandError(exitCodes.cannotCreate, cause.message);
+  if (cause instanceof SecretSourceError) return new CommandError(exitCodes.noInput, cause.message);
+  if (cause instanceof NotStartedError) return new CommandError(exitCodes.failed, cause.message);
   if (cause instanceof NeedsRestartError) return new CommandError(exitCodes.usage, `the policy is not used: ${cause.message}`);
   return asCommandError(cause);
 }

@@ -1,4 +1,5 @@
 import { inspect } from "node:util";
+import { AuthorityError } from "../authority/authority-error.ts";
 import { readPrivateFile } from "../authority/private-file.ts";
 import { Signal } from "../io/signal.ts";
 
@@ -46,6 +47,41 @@ export class SecretValue {
 }
 
 export type FetchState = { tag: "pending" } | { tag: "ready"; value: SecretValue } | { tag: "unavailable" };
+
+/** A secret's source has nothing to give. The message names the source and never holds what is in it. */
+export class SecretSourceError extends Error {
+  override readonly name = "SecretSourceError";
+  readonly code = "ERR_SALLYPORT_SECRET_SOURCE";
+}
+
+/**
+ * Look whether there is a secret, so that whoever gave a wrong source hears of it before a request needs it. A command is not run.
+ *
+ * @param name as the policy has it
+ * @throws {SecretSourceError}
+ */
+export function checkSource(name: string, source: SecretSource): void {
+  if ("command" in source) return;
+  const isUsable = "env" in source ? usableText(name, source.env) : SecretValue.from(secretFile(name, source.file)) !== undefined;
+  if (isUsable) return;
+  const from = "env" in source ? `the variable ${source.env}` : source.file;
+  throw new SecretSourceError(`the secret ${name}: ${from} holds no secret: it is empty, too long, or has control characters`);
+}
+
+function usableText(name: string, variable: string): boolean {
+  const text = process.env[variable];
+  if (text === undefined) throw new SecretSourceError(`the secret ${name}: the environment variable ${variable} is not set`);
+  return SecretValue.from(Buffer.from(text)) !== undefined;
+}
+
+function secretFile(name: string, path: string): Uint8Array {
+  try {
+    return readPrivateFile(path, "secret");
+  } catch (cause) {
+    if (!(cause instanceof AuthorityError)) throw cause;
+    throw new SecretSourceError(`the secret ${name}: ${cause.message}`);
+  }
+}
 
 /** One attempt to get a secret. Why it failed is not told: the text of an error may hold what it is about. */
 export class SecretFetch {

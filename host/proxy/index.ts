@@ -16,11 +16,11 @@ import { type ProxySummary, RunningProxy } from "./running-proxy.ts";
 export { AuthorityError } from "../authority/authority-error.ts";
 export { AuditError } from "../gateway/audit-log.ts";
 export type { SecretForm, SecretGrant } from "../gateway/secret-grants.ts";
-export type { SecretSource } from "../gateway/secret-source.ts";
+export { type SecretSource, SecretSourceError } from "../gateway/secret-source.ts";
 export { PolicyRefusedError } from "../policy/policy-component.ts";
 export { PolicyFileError } from "../policy/policy-file.ts";
 export { AnchorFileError } from "./policy-source.ts";
-export { NeedsRestartError, type ProxySummary } from "./running-proxy.ts";
+export { NeedsRestartError, NotStartedError, type ProxySummary } from "./running-proxy.ts";
 export { ProxyConnectError, type ProxyTarget };
 
 /** What a proxy in this process is made of. */
@@ -81,6 +81,7 @@ export interface Proxy extends AsyncDisposable {
  *
  * @throws {PolicyFileError} @throws {PolicyRefusedError} @throws {AnchorFileError} what is wrong with the policy
  * @throws {AuthorityError} @throws {AuditError} @throws {NeedsRestartError} for an identity or a secret that was not given
+ * @throws {SecretSourceError} for a secret that is not where it was said to be
  */
 export async function createProxy(options: ProxyOptions): Promise<Proxy> {
   const { policy, audit, workers = 1 } = options;

@@ -11,6 +11,7 @@ import { pemOf, trustBundle } from "../authority/trust-bundle.ts";
 import type { AuditGrant } from "../gateway/audit-log.ts";
 import type { DeciderGrant } from "../gateway/decider.ts";
 import type { SecretGrant } from "../gateway/secret-grants.ts";
+import { checkSource } from "../gateway/secret-source.ts";
 import { IN_PROCESS } from "../net/in-process.ts";
 import type { PolicySettings } from "../policy/policy-component.ts";
 import type { TlsGrants } from "../tls/grants.ts";
@@ -64,6 +65,16 @@ export interface ProxySummary {
 export class NeedsRestartError extends Error {
   override readonly name = "NeedsRestartError";
   readonly code = "ERR_SALLYPORT_NEEDS_RESTART";
+}
+
+/** The component ended by itself before it took clients: it cannot listen, for example. The message is its own. */
+export class NotStartedError extends Error {
+  override readonly name = "NotStartedError";
+  readonly code = "ERR_SALLYPORT_PROXY_NOT_STARTED";
+
+  constructor(complaint: string) {
+    super(`the proxy cannot start: ${complaint === "" ? "it did not say why" : complaint}`);
+  }
 }
 
 /** A proxy that runs. */
@@ -126,11 +137,13 @@ export class RunningProxy {
    *
    * @throws {PolicyFileError} @throws {PolicyRefusedError} @throws {AnchorFileError} what is wrong with the policy
    * @throws {AuthorityError} what is wrong with the authority
-   * @throws {UnusableError} when no instance can be made
+   * @throws {SecretSourceError} when a secret is not where it was said to be
+   * @throws {UnusableError} @throws {NotStartedError} when no instance can be made, or it ends at once
    */
   static async start(start: ProxyStart): Promise<RunningProxy> {
     const policy = await start.source.read();
     checkGrants(start, policy.settings);
+    for (const [name, { source }] of Object.entries(start.secrets)) checkSource(name, source);
     const authority = await openProxyAuthority(start.caFolder, policy.settings);
     const files = new ProxyFiles();
     const reserved: Reservation[] = [];
@@ -315,9 +328,10 @@ class ProxyWorker {
     });
   }
 
-  /** Resolves when it takes clients. @throws {UnusableError} @throws {Error} when it ends before */
+  /** Resolves when it takes clients. @throws {UnusableError} @throws {NotStartedError} @throws {Error} when it dies before */
   async start(): Promise<void> {
     const over = this.result.then((result) => {
+      if (result.tag === "exit") throw new NotStartedError(this.#lastComplaint);
       const reason = result.tag === "trap" ? `: ${result.reason}` : "";
       throw new Error(`the proxy ended before it began (${result.tag}${reason}) ${this.#lastComplaint}`);
     });

@@ -91,7 +91,7 @@ Examples:
 
 /** What a proxy did, in one line. */
 export function summaryText({ connections, intercepted, tunnelled, denied, failed, requests }: ProxySummary): string {
-  return `${connections} connections: ${intercepted} intercepted, ${tunnelled} tunnelled, ${denied} refused, ${failed} failed; ${requests} requests decided on`;
+  return `${connections} ${connections === 1 ? "connection" : "connections"}: ${intercepted} intercepted, ${tunnelled} tunnelled, ${denied} refused, ${failed} failed; ${requests} ${requests === 1 ? "request" : "requests"} decided on`;
 }
 
 /** The first signal asks to end, a second ends this process. */

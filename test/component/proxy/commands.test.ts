@@ -325,7 +325,7 @@ describe("sallyport exec", () => {
       { NO_PROXY: "a.test", no_proxy: "*" },
     ).ended;
     expect(run).toMatchObject({ code: 7, stdout: "/x\n" });
-    expect(run.stderr).toMatch(/1 connections: 1 intercepted/);
+    expect(run.stderr).toMatch(/1 connection: 1 intercepted/);
   });
 
   it("keeps what is not allowed from the command", async () => {
@@ -364,5 +364,40 @@ describe("sallyport exec", () => {
   it("says first in its help that an environment is not a sandbox", async () => {
     const { stdout } = await sallyport(["exec", "--help"]).ended;
     expect(stdout.split("\n").slice(0, 3).join(" ")).toContain("An environment is not a sandbox");
+  });
+});
+
+describe("what cannot begin", () => {
+  it("says in one line that its port is in use, with exit code 1", async () => {
+    const { code, stdout, stderr } = await sallyport([
+      "proxy",
+      "--config",
+      writePolicy("busy.json", policy()),
+      "--listen",
+      `127.0.0.1:${server.port}`,
+    ]).ended;
+    expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
+    expect(stderr).toContain(`sallyport: the proxy cannot start: listen on 127.0.0.1:${server.port}: address-in-use`);
+    expect(stderr).not.toContain("    at ");
+  });
+
+  it("refuses a secret whose variable is not set, before the command runs", async () => {
+    const ran = join(folder, "it-ran");
+    const { code, stderr } = await sallyport([
+      "exec",
+      "--config",
+      writePolicy("unset.json", policy()),
+      "--secret=gh=env:SALLYPORT_TEST_NOT_SET",
+      "--secret-for=gh=a.test:443",
+      "--",
+      process.execPath,
+      "-e",
+      `require("fs").writeFileSync(${JSON.stringify(ran)}, "")`,
+    ]).ended;
+    expect({ code, stderr }).toEqual({
+      code: 66,
+      stderr: "sallyport: the secret gh: the environment variable SALLYPORT_TEST_NOT_SET is not set\n",
+    });
+    expect(existsSync(ran)).toBe(false);
   });
 });
