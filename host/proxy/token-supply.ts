@@ -66,7 +66,10 @@ export class TokenSupply implements Disposable {
     const text = "file" in this.#source ? readTokenFile(this.#source.file) : await output(this.#source.command);
     if (this.#isOver) return;
     const left = expiryOf(text) - Date.now();
-    if (left <= 0) throw new TokenSupplyError("the token has expired");
+    if (left <= 0)
+      throw new TokenSupplyError(
+        `${"file" in this.#source ? `${this.#source.file}: ` : ""}the token has expired: it needs a new one (sallyport token issue)`,
+      );
     const path = join(this.folder, "current");
     writeFileSync(`${path}.new`, text, { mode: 0o600 });
     renameSync(`${path}.new`, path);
