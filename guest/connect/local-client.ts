@@ -17,7 +17,13 @@ type Request = Extract<Incoming, { tag: "request" }>;
  * @param tcp owned from here on
  * @throws what the network and the proxy do
  */
-export async function serveLocalClient(tcp: TcpConnection, session: SessionToken, proxy: UpstreamProxy, scope: Scope): Promise<void> {
+export async function serveLocalClient(
+  tcp: TcpConnection,
+  session: SessionToken,
+  proxy: UpstreamProxy,
+  scope: Scope,
+  tell: (line: string) => Promise<void>,
+): Promise<void> {
   let upstream: TlsConnection | undefined;
   try {
     const request = await admitted(tcp, session, scope);
@@ -27,7 +33,11 @@ export async function serveLocalClient(tcp: TcpConnection, session: SessionToken
       return await passRequest(tcp, upstream, request, scope);
     }
     const answered = await proxy.open(request.head.target, scope);
-    if (answered.tag === "refused") return await refuse(tcp, answered.status, answered.why, scope);
+    if (answered.tag === "refused") {
+      // Many programs show nothing of what a proxy says to a CONNECT.
+      if (answered.status === 407) await tell(notTaken(answered.why));
+      return await refuse(tcp, answered.status, answered.why, scope);
+    }
     upstream = answered.connection;
     await established(tcp.writer, scope);
     await startWith(tcp, upstream, scope);
@@ -104,10 +114,14 @@ async function startWith(from: Pick<TcpConnection, "reader">, to: Pick<TcpConnec
   if (buffered > 0) await to.writer.write(from.reader.tryRead(buffered)!, scope);
 }
 
+function notTaken(why: string): string {
+  return `the proxy does not take the capability token: ${why === "" ? "it gave no reason" : why}`;
+}
+
 async function refuse(tcp: TcpConnection, status: number, why: string, scope: Scope): Promise<void> {
   // A 407 of the other proxy is about a token that this client knows nothing of.
   const own = status === 407 ? 502 : status;
-  const text = status === 407 ? `the proxy does not take the capability token: ${why}` : why;
+  const text = status === 407 ? notTaken(why) : why;
   await answer(tcp.writer, own, text === "" ? `the proxy answered ${status}` : text, { close: true, scope });
   await tcp.endWriting(scope);
   await linger(tcp.reader, SECOND);

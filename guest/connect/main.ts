@@ -44,6 +44,7 @@ async function main(): Promise<number> {
   const session = new SessionToken(sessionToken());
   const proxy = new UpstreamProxy(options);
   using stderr = new Writer(getStderr());
+  const complain = async (line: string) => void (await stderr.write(encodeUtf8(`connect: ${printable(line)}\n`)));
   using listener = await listenTcp(options.listen, { backlog: BACKLOG });
   await say(`listening ${formatSocketAddress(listener.localAddress)}\n`);
   for (let open = 0; ;) {
@@ -59,9 +60,9 @@ async function main(): Promise<number> {
     spawn(async () => {
       using scope = new Scope();
       try {
-        await serveLocalClient(tcp, session, proxy, scope);
+        await serveLocalClient(tcp, session, proxy, scope, complain);
       } catch (error) {
-        await stderr.write(encodeUtf8(`connect: ${printable(error instanceof Error ? error.message : String(error))}\n`));
+        await complain(error instanceof Error ? error.message : String(error));
       } finally {
         open--;
       }

@@ -107,7 +107,7 @@ async function readAnswer({ reader }: TlsConnection, scope: Scope): Promise<{ he
       for (let part = parser.next(); part !== undefined; part = parser.next()) {
         if (part.tag === "head") ({ head } = part);
         // A few words are enough to tell a person.
-        if (part.tag === "body") body = (body + latin1(part.bytes.subarray(part.start, part.end))).slice(0, MOST_BODY);
+        if (part.tag === "body") body = (body + latin1(part.bytes)).slice(0, MOST_BODY);
         if (head?.upgraded === true || part.tag === "end") return { head: head!, body: takeRest(parser, reader, body) };
       }
       const bytes = await reader.read(undefined, scope);

@@ -134,6 +134,21 @@ describe("what a proxy answers with", () => {
     expect(text.length).toBeLessThan(2000);
   });
 
+  it("a challenge and its reason are told to whoever runs it as well, since many programs show nothing of it", async () => {
+    behave = (socket) => void socket.write("HTTP/1.1 407 No\r\nContent-Length: 13\r\n\r\n\u001b[2Jtoo late!");
+    const { socket } = await ask();
+    expect(await rest(socket)).toContain("the proxy does not take the capability token: ");
+    expect(guest.stderr()).toMatch(/^connect: the proxy does not take the capability token: .*too late!$/m);
+    expect(guest.stderr()).not.toContain("\u001b");
+  });
+
+  it("a refusal's reason reaches the client whole", async () => {
+    behave = (socket) => void socket.write("HTTP/1.1 403 No\r\nContent-Length: 9\r\n\r\nnot there");
+    const { head, socket } = await ask();
+    expect(head + (await rest(socket))).toMatch(/^HTTP\/1\.1 403 .*not there\n?$/s);
+    expect(guest.stderr()).not.toContain("not there");
+  });
+
   it("nothing: the client is told", async () => {
     behave = (socket) => void socket.destroy();
     const { status, socket } = await ask();
