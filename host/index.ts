@@ -96,6 +96,7 @@ export function createImports(options: ImportsOptions = {}): Imports {
   ledger.own(() => tls.close());
   const identities = identityClasses({
     ledger,
+    onRefusal,
     identities: recordedIdentities(tls.options.identities, ledger, recorder),
     get hostAnchors() {
       return tls.anchors;

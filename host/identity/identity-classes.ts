@@ -1,4 +1,5 @@
 import { type Ledger, Trap } from "../io/ledger.ts";
+import { type OnRefusal, refusalLine } from "../net/access.ts";
 import { type Holding, HoldingLimit } from "./holding.ts";
 import { forGuest, IdentityError } from "./identity-error.ts";
 import { KeyPair, PrivateIdentity as BasePrivateIdentity } from "./private-identity.ts";
@@ -12,6 +13,7 @@ export interface IdentityContext {
   identities: ReadonlyMap<string, KeyPair>;
   /** What the embedder lets this instance call the host's own anchors. */
   hostAnchors: AnchorSet;
+  onRefusal?: OnRefusal;
 }
 
 /** The classes of one instance. Host code makes every identity that it gives to that instance with these. */
@@ -73,7 +75,10 @@ export function identityClasses(context: IdentityContext): IdentityClasses {
     /** @throws {WitError<IdentityErrorCode>} `not-found` */
     static open(name: string): PrivateIdentity {
       const keyPair = identities.get(name);
-      if (keyPair === undefined) return forGuest(notFound);
+      if (keyPair === undefined) {
+        context.onRefusal?.(refusalLine(`open the identity ${JSON.stringify(name)}`, `--identity ${name}=CERT,KEY`));
+        return forGuest(notFound);
+      }
       return new PrivateIdentity(keyPair);
     }
 

@@ -47,6 +47,22 @@ describe("granted identities", () => {
     expect(codeOf(() => classes.PrivateIdentity.open(name))).toBe("not-found");
   });
 
+  test("an identity that was not granted is told to people with the flag that grants it, bounded and printable", () => {
+    const lines: string[] = [];
+    const other = identityClasses({
+      ledger: new Ledger(),
+      identities: new Map(),
+      hostAnchors: AnchorSet.fromX509([]),
+      onRefusal: (line) => lines.push(line),
+    });
+    codeOf(() => other.PrivateIdentity.open("site"));
+    codeOf(() => other.PrivateIdentity.open(`\u001b[2J${"x".repeat(5000)}`));
+    expect(lines[0]).toBe('sallyport: refused: open the identity "site"; grant it with --identity site=CERT,KEY');
+    expect(lines[1]).not.toContain("\u001b");
+    expect(lines[1]!.length).toBeLessThan(1000);
+    expect(lines).toHaveLength(2);
+  });
+
   test("one instance cannot open what was granted to another", () => {
     const other = identityClasses({ ledger: new Ledger(), identities: new Map(), hostAnchors: AnchorSet.fromX509([]) });
     expect(codeOf(() => other.PrivateIdentity.open("alpha"))).toBe("not-found");
