@@ -187,6 +187,13 @@ describe("verify", () => {
 });
 
 describe("revoke and unrevoke", () => {
+  test("say so where the keyring has no key of the issuer: it may be misspelt", async () => {
+    const said = async (issuer: string) =>
+      await token(["revoke", "--issuer", issuer, "--sub", "eve", "--keyring", "ring.json", "--revocations", "eve.json"]);
+    expect(await said("ops-9")).toMatchObject({ code: 0, stderr: expect.stringContaining("ring.json has no key of ops-9") });
+    expect(await said("ops-1")).toMatchObject({ code: 0, stderr: "" });
+  });
+
   test("work at once, and on the subject of that issuer alone", async () => {
     const where = ["--revocations", "revoked.json"];
     expect((await token(["revoke", "--issuer", "ops-2", "--sub", "alice", ...where])).code).toBe(0);

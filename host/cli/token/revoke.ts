@@ -1,6 +1,6 @@
 import { printable } from "../../../src/wire/printable.ts";
-import { updateStateFile } from "../../tokens/state-file.ts";
-import { formatRevocations, parseRevocations, revocationsBeside } from "../../tokens/token-files.ts";
+import { readStateFile, updateStateFile } from "../../tokens/state-file.ts";
+import { formatRevocations, parseKeyring, parseRevocations, revocationsBeside } from "../../tokens/token-files.ts";
 import { CommandError, exitCodes, textOf, UsageError } from "../command.ts";
 import { commandError, explained, parseWith, required, withTokens } from "./inputs.ts";
 
@@ -26,7 +26,21 @@ export async function revoke(args: string[], action: "revoke" | "unrevoke"): Pro
     } catch (error) {
       throw commandError(error);
     }
+    if (action === "revoke" && keyring !== undefined && !isTrusted(issuer, keyring))
+      process.stderr.write(
+        `sallyport: ${keyring} has no key of ${printable(issuer)}, whose tokens are refused already: is that the issuer?\n`,
+      );
     process.stdout.write(`${action}d: ${printable(subject)} of ${printable(issuer)} in ${path}\n`);
     return exitCodes.ok;
   });
+}
+
+/** Whether the keyring has a key of this issuer. What cannot be read is for those to complain about who use it. */
+function isTrusted(issuer: string, keyring: string): boolean {
+  try {
+    const text = readStateFile(keyring);
+    return text !== undefined && parseKeyring(text, keyring).some((key) => key.issuer === issuer);
+  } catch {
+    return true;
+  }
 }
