@@ -20,7 +20,19 @@ export class SecretRefused extends Error {
 }
 
 function notPlaced(secret: string, reason: string): SecretRefused {
-  return new SecretRefused(`the host did not put in the secret ${secret}: ${reason}`);
+  return new SecretRefused(`the host did not put in the secret ${secret}: ${inWords(reason)}`);
+}
+
+/** The code first, as records have it. */
+function inWords(reason: string): string {
+  const words: Partial<Record<string, string>> = {
+    "wrong-server": "it was not given for this server and port (--secret-for); with a front, that is the server in front",
+    "form-not-granted": "it was not given for this field (--secret-for)",
+    "not-verified": "the server was not verified against the host's own roots (--ca)",
+    unavailable: "its source gave nothing of use",
+  };
+  const why = words[reason];
+  return why === undefined ? reason : `${reason}: ${why}`;
 }
 
 /** The secrets that clients send by a placeholder. */
@@ -67,7 +79,7 @@ async function writeFilled(writer: Writer, head: Uint8Array, placements: readonl
     else if (result.val === "would-block") await timeout(PATIENCE, (waiting) => writer.writable(waiting), scope);
     else if (result.val === "wrong-phase") throw new StreamClosed();
     else if (result.val === "misplaced") throw new SecretRefused("the placeholder of a secret stands where no secret goes", 403);
-    else throw new SecretRefused(`the host did not put in a secret in place of its placeholder: ${result.val}`);
+    else throw new SecretRefused(`the host did not put in a secret in place of its placeholder: ${inWords(result.val)}`);
   }
 }
 

@@ -12,9 +12,16 @@ export class TlsError extends Error {
   readonly reason: WitTlsError;
 
   constructor(reason: WitTlsError, detail?: string) {
-    super(detail === undefined ? describeReason(reason) : `${describeReason(reason)} (${detail})`);
+    super(messageOf(reason, detail));
     this.reason = reason;
   }
+}
+
+function messageOf(reason: WitTlsError, detail: string | undefined): string {
+  if (detail === undefined) return describeReason(reason);
+  // The host's words for a verdict name all of it: our own before them would say the first fault twice.
+  if (reason.tag === "certificate" && detail.includes(reason.val)) return detail;
+  return `${describeReason(reason)} (${detail})`;
 }
 
 /** What was thrown by an import of `sallyport:tls` or by one of its streams, as a `TlsError`; anything else as it is. */

@@ -144,7 +144,7 @@ describe("exec with a placeholder", () => {
     ["a host behind one that it was not granted for", "behind.test"],
   ])("refuses %s, whatever the policy says, and records it", async (_, name) => {
     const run = await exec(ask(`"https://${name}/"`, `{ authorization: "Bearer " + ${TOKEN} }`));
-    expect(run.stdout).toMatch(/^502 .*wrong-server/);
+    expect(run.stdout).toMatch(/^502 .*wrong-server: it was not given for this server and port \(--secret-for\)/);
     expect(run.host).toMatchObject([{ event: "placeholder-refused", secret: "gh", reason: "wrong-server", field: "authorization" }]);
     expect(seen).toEqual([]);
   });
