@@ -1,5 +1,5 @@
-import { statSync } from "node:fs";
 import { dirname, resolve } from "node:path";
+import { FileWatch } from "../files/file-watch.ts";
 import { readRegularFile, RegularFileError } from "../files/regular-file.ts";
 import { openPolicyComponent, type PolicyComponent, type PolicySettings } from "../policy/policy-component.ts";
 import { readPolicyFile } from "../policy/policy-file.ts";
@@ -26,12 +26,11 @@ export class PolicySource implements Disposable {
   readonly #file: string | undefined;
   readonly #component: PolicyComponent;
   #text = "";
-  /** The file as it was when it was read last. */
-  #seen: string | undefined;
-  #watch: NodeJS.Timeout | undefined;
+  readonly #watch: FileWatch | undefined;
 
   private constructor(file: string | undefined, component: PolicyComponent) {
     this.#file = file === undefined ? undefined : resolve(file);
+    this.#watch = this.#file === undefined ? undefined : new FileWatch([this.#file]);
     this.#folder = this.#file === undefined ? process.cwd() : dirname(this.#file);
     this.#component = component;
   }
@@ -68,7 +67,7 @@ export class PolicySource implements Disposable {
    * @throws {PolicyFileError} @throws {PolicyRefusedError} @throws {AnchorFileError}
    */
   async read(): Promise<ReadPolicy> {
-    if (this.#file !== undefined) this.#seen = versionOf(this.#file);
+    this.#watch?.reading();
     const text = this.#file === undefined ? this.#text : readPolicyFile(this.#file);
     const settings = await (await this.#component.loadPolicy(text)).settings();
     return { text, settings, anchors: new Map(settings.anchors.map(([name, path]) => [name, readAnchors(name, this.pathOf(path))])) };
@@ -79,34 +78,14 @@ export class PolicySource implements Disposable {
     return resolve(this.#folder, path);
   }
 
-  /**
-   * Tell of changes, by whatever means the file is changed or replaced. They are changes since the last `read`: what
-   * `watchFile` compares with is the file as it finds it a while after its call.
-   */
+  /** Tell of changes of the file since the last `read`. */
   watch(onChange: () => void): void {
-    const file = this.#file;
-    if (file === undefined) return;
-    this.#watch = setInterval(() => {
-      const version = versionOf(file);
-      if (version === this.#seen) return;
-      this.#seen = version;
-      onChange();
-    }, WATCH_INTERVAL).unref();
+    this.#watch?.start(WATCH_INTERVAL, onChange);
   }
 
   [Symbol.dispose](): void {
-    clearInterval(this.#watch);
+    this.#watch?.[Symbol.dispose]();
     this.#component[Symbol.dispose]();
-  }
-}
-
-/** What differs once a file was written or replaced, or cannot be looked at any more. */
-function versionOf(path: string): string {
-  try {
-    const { dev, ino, size, mtimeNs, ctimeNs } = statSync(path, { bigint: true });
-    return [dev, ino, size, mtimeNs, ctimeNs].join(" ");
-  } catch (error) {
-    return String((error as NodeJS.ErrnoException).code);
   }
 }
 
