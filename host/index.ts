@@ -6,6 +6,7 @@ import { type GatewayGrants, gatewayImports, openRecorder, recordedIdentities } 
 import { type IdentityClasses, identityClasses } from "./identity/identity-classes.ts";
 import { type InstanceLimits, Ledger } from "./io/ledger.ts";
 import { NetworkAccess, type OnRefusal } from "./net/access.ts";
+import { limitRefusals } from "./net/refusals.ts";
 import { type GrantTexts, Grants } from "./net/grants.ts";
 import { InProcessListener } from "./net/in-process.ts";
 import { NameLookup, type Resolver } from "./net/name-lookup.ts";
@@ -83,7 +84,7 @@ export interface Imports {
  */
 export function createImports(options: ImportsOptions = {}): Imports {
   const ledger = new Ledger({ strict: options.lenientDrops !== true, ...(options.limits === undefined ? {} : { limits: options.limits }) });
-  const onRefusal = options.onRefusal ?? (() => {});
+  const onRefusal = limitRefusals(options.onRefusal ?? (() => {}));
   const access = new NetworkAccess(Grants.parse(options.grants ?? {}), onRefusal);
   const lookup = new NameLookup(access, options.resolver);
   const control = new ControlChannel();
