@@ -137,7 +137,8 @@ function connected(flags: string[], command: string[], who = "alice"): Promise<R
 
 const page = () => `https://127.0.0.1:${port}/page.txt`;
 const curl = () => ["curl", "-sS", "--max-time", "10", "--cacert", at("root.pem"), page()];
-const lastAuthentication = () => audit().findLast(({ event }) => event === "authentication");
+/** What the proxy recorded last of who a client is: written a moment after the client's answer. */
+const lastAuthentication = () => expect.poll(() => audit().findLast(({ event }) => event === "authentication"));
 
 describe("sallyport connect", () => {
   test.each(Object.keys(programs).filter((name) => name !== "curl with h2"))("brings %s through", async (name) => {
@@ -152,7 +153,7 @@ describe("sallyport connect", () => {
     );
     expect(output).toContain("the page");
     expect(code).toBe(0);
-    expect(lastAuthentication()).toMatchObject({ decision: "allow", client_subject: "CN=alice", reason: "subject alice" });
+    await lastAuthentication().toMatchObject({ decision: "allow", client_subject: "CN=alice", reason: "subject alice" });
   });
 
   test("brings plain HTTP through, with a body and without, and neither token goes further than it has to", async () => {
@@ -195,7 +196,7 @@ describe("sallyport connect", () => {
   ])("says that the proxy does not take a token that %s", async (_, claims, reason) => {
     const { code, output } = await connected(["--token", tokenFile(claims)], curl());
     expect([code, output]).toEqual([56, expect.stringContaining("response 502")]);
-    expect(lastAuthentication()).toMatchObject({ decision: "deny", reason });
+    await lastAuthentication().toMatchObject({ decision: "deny", reason });
   });
 
   test("passes a refusal of the policy on", async () => {
@@ -235,7 +236,7 @@ describe("curl straight to the proxy", () => {
 
   test("gets nothing with somebody else's token, and the record says whose certificate it was", async () => {
     expect((await direct("bob", token())).output).toContain("407");
-    expect(lastAuthentication()).toMatchObject({ decision: "deny", reason: "binding-mismatch", client_subject: "CN=bob" });
+    await lastAuthentication().toMatchObject({ decision: "deny", reason: "binding-mismatch", client_subject: "CN=bob" });
   });
 
   test("gets nothing without a token, or without a certificate", async () => {
@@ -255,7 +256,7 @@ describe("curl straight to the proxy", () => {
     renameSync(`${revocations}.new`, revocations);
     await untilRecorded(before, ({ event, reason }) => event === "policy" && reason === "read-again");
     expect((await direct("alice", token())).output).toContain("407");
-    expect(lastAuthentication()).toMatchObject({ decision: "deny", reason: "revoked" });
+    await lastAuthentication().toMatchObject({ decision: "deny", reason: "revoked" });
     const after = audit().length;
     writeFileSync(`${revocations}.new`, JSON.stringify({ format: "sallyport-revocations/1", revoked: [] }));
     renameSync(`${revocations}.new`, revocations);
