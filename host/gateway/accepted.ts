@@ -22,9 +22,12 @@ export function recordAccepted(ledger: Ledger, recorder: Recorder): OnAccept {
       client: isFromOwnProcess(socket) ? "in-process" : endpointText(socket.remoteAddress, socket.remotePort),
       listener: endpointText(socket.localAddress, socket.localPort),
     };
-    if (!recorder.host("accepted", fields)) return false;
-    recordEnd({ ledger, recorder, kind: "clients", socket, began: performance.now(), fields });
-    return true;
+    const begun = recorder.life.during(() => {
+      if (!recorder.host("accepted", fields)) return false;
+      recordEnd({ ledger, recorder, kind: "clients", socket, began: performance.now(), fields });
+      return true;
+    });
+    return begun ?? false;
   };
 }
 

@@ -1,5 +1,6 @@
 import { closeSync, constants, fstatSync, fsyncSync, openSync, writeSync } from "node:fs";
 import { getSystemErrorName } from "node:util";
+import type { LifeCounts } from "./instance-life.ts";
 
 /** Where an instance's audit records go, as a value that can be posted to a worker. Several workers may share a file. */
 export interface AuditGrant {
@@ -58,16 +59,21 @@ export class AuditLog {
   #waitingCount = 0;
   #flushing: NodeJS.Immediate | undefined;
   readonly #onExit = () => this.#flush();
+  readonly #life: LifeCounts | undefined;
 
-  private constructor(fd: number, { fsync = "interval", mode = "strict" }: AuditGrant) {
+  private constructor(fd: number, { fsync = "interval", mode = "strict" }: AuditGrant, life: LifeCounts | undefined) {
     this.#fd = fd;
+    this.#life = life;
     this.#strict = mode === "strict";
     this.#syncsEach = fsync === "each";
     if (fsync === "interval") this.#timer = setInterval(() => this.#sync(), SYNC_INTERVAL).unref();
   }
 
-  /** @throws {AuditError} */
-  static open(grant: AuditGrant): AuditLog {
+  /**
+   * @param life of the instance whose records these are: nothing is written after its last
+   * @throws {AuditError}
+   */
+  static open(grant: AuditGrant, life?: LifeCounts): AuditLog {
     const { O_APPEND, O_CREAT, O_WRONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
     let fd: number;
     try {
@@ -85,7 +91,7 @@ export class AuditLog {
       closeSync(fd);
       throw error;
     }
-    return new AuditLog(fd, grant);
+    return new AuditLog(fd, grant, life);
   }
 
   /** Whether what cannot be recorded is refused. */
@@ -155,7 +161,8 @@ export class AuditLog {
 
   /** @param lines so many, each with its end */
   #writeLines(lines: string, count: number): boolean {
-    if (this.#tryWrite(lines)) return true;
+    const isWritten = this.#life === undefined ? this.#tryWrite(lines) : this.#life.during(() => this.#tryWrite(lines));
+    if (isWritten === true) return true;
     this.#lost += count;
     this.#unreported += count;
     return !this.#strict;

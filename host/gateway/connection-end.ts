@@ -28,14 +28,16 @@ export function recordEnd({ ledger, recorder, kind, socket, began, fields }: Beg
     if (isOver) return;
     isOver = true;
     disown();
-    recorder.host("end", {
-      ...fields,
-      bytes_sent: socket.bytesWritten,
-      bytes_received: socket.bytesRead,
-      duration_ms: Math.round(performance.now() - began),
-      reason,
+    recorder.life.during(() => {
+      recorder.host("end", {
+        ...fields,
+        bytes_sent: socket.bytesWritten,
+        bytes_received: socket.bytesRead,
+        duration_ms: Math.round(performance.now() - began),
+        reason,
+      });
+      recorder.life.add(kind, -1);
     });
-    recorder.life.add(kind, -1);
   };
   recorder.life.add(kind, 1);
   let disown = () => {};

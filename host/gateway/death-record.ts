@@ -47,6 +47,8 @@ function endAll(): void {
 
 function writeEnd(audit: AuditGrant, life: InstanceLife, result: RunResult | undefined): void {
   const counts = new LifeCounts(life);
+  // Its thread still runs where the whole process ends: what it would write from now on is not in the counts.
+  counts.close(result === undefined ? PATIENCE : 0);
   if (counts.count("begun") === 0) return;
   const untold = counts.count("untold");
   try {
@@ -68,3 +70,6 @@ function writeEnd(audit: AuditGrant, life: InstanceLife, result: RunResult | und
     // The file was good when the instance opened it. There is nothing left to refuse.
   }
 }
+
+/** Milliseconds for a write that is under way. */
+const PATIENCE = 250;

@@ -14,7 +14,7 @@ import { type DeciderGrant, deciderImports, decisionTypes } from "./decider.ts";
 import { type Dialled, dialImports } from "./dial.ts";
 import { type DialGrant, DialRules } from "./dial-rules.ts";
 import { eventQueueImports } from "./event-queue.ts";
-import type { InstanceLife } from "./instance-life.ts";
+import { type InstanceLife, LifeCounts, newLife } from "./instance-life.ts";
 import { defaultRates, IssueLimit, type LimitContext, RateLimit, type Rates } from "./rate-limit.ts";
 import { Recorder } from "./recorder.ts";
 import type { SecretGrant } from "./secret-grants.ts";
@@ -55,10 +55,11 @@ export interface GatewayContext extends Pick<HostContext, "ledger"> {
  */
 export function openRecorder(grants: GatewayGrants, ledger: GatewayContext["ledger"]): Recorder {
   if (grants.audit === undefined) return new Recorder(undefined);
-  const log = AuditLog.open(grants.audit);
+  const life = new LifeCounts(grants.life ?? newLife());
+  const log = AuditLog.open(grants.audit, life);
   // The first thing that an instance owns, and the last that is closed: what else ends with it is recorded.
   ledger.ownLast(() => log.close());
-  const recorder = new Recorder(log, grants.life);
+  const recorder = new Recorder(log, life);
   recorder.life.add("begun", 1);
   return recorder;
 }

@@ -1,5 +1,5 @@
 import type { AuditLog, AuditRecord } from "./audit-log.ts";
-import { type InstanceLife, LifeCounts, newLife } from "./instance-life.ts";
+import { LifeCounts, newLife } from "./instance-life.ts";
 
 /** What of an instance's records is the host's alone: time, instance, and who says it. */
 const RESERVED: ReadonlySet<string> = new Set(["time", "by", "instance", "cut"]);
@@ -16,10 +16,10 @@ export class Recorder {
    * @param log none: nothing is recorded, and everything may go on
    * @param life where somebody outside looks at it
    */
-  constructor(log: AuditLog | undefined, life: InstanceLife = newLife()) {
+  constructor(log: AuditLog | undefined, life = new LifeCounts(newLife())) {
     this.#log = log;
     this.instance = life.instance;
-    this.life = new LifeCounts(life);
+    this.life = life;
   }
 
   /** Whether what cannot be recorded is refused. */
@@ -50,7 +50,8 @@ export class Recorder {
     if (this.#log === undefined) return true;
     const record: Record<string, AuditRecord[string]> = { time: new Date().toISOString(), by, instance: this.instance };
     for (const key in fields) if (!RESERVED.has(key)) record[key] = fields[key];
+    const log = this.#log;
     // What the host saw must be in the file before a guest runs on that could keep it from getting there.
-    return by === "host" ? this.#log.write(record) : this.#log.writeSoon(record);
+    return this.life.during(() => (by === "host" ? log.write(record) : log.writeSoon(record))) ?? false;
   }
 }
