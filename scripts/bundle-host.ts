@@ -1,10 +1,11 @@
 // Bundles the host into a few files below dist/host: what the package ships, and what starts in half the time, since most
 // of the start of a thread is the loading of one small module after the other. Does nothing if dist/host is up to date.
-import { readdirSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { isBuiltin } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type InputOptions, type Plugin, rolldown } from "rolldown";
+import { oneByteSource } from "../host/component/one-byte-source.ts";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const output = join(root, "dist/host");
@@ -12,7 +13,7 @@ const STAMP = "bundled";
 
 /** What a command loads before the component that it runs is on its way: one file, since each takes half a millisecond. */
 const STARTS_A_COMPONENT =
-  /\/host\/cli\/(?:command|get-arguments|instance-flags|instance-settings|lent-files|own-component|run-file|suggestion|commands\/(?:get|run))\.ts$|\/host\/component\/(?:async-imports|cache|compile|guest-thread|memory-limit|script-end|seen-files|supervisor|transpile)\.ts$|\/src\/wire\/(?:server-name|wire-error)\.ts$/;
+  /\/host\/cli\/(?:command|get-arguments|instance-flags|instance-settings|lent-files|own-component|run-file|suggestion|commands\/(?:get|run))\.ts$|\/host\/component\/(?:async-imports|cache|compile|guest-thread|memory-limit|one-byte-source|script-end|seen-files|supervisor|transpile)\.ts$|\/src\/wire\/(?:server-name|wire-error)\.ts$/;
 
 const shared: InputOptions = {
   platform: "node",
@@ -78,7 +79,9 @@ async function bundleWhole(folder: string, inputs: Record<string, string>): Prom
   for (const [name, path] of Object.entries(inputs)) {
     const external = (id: string, importer: string | undefined) => isPackage(id) && (isBuiltin(id) || importer?.startsWith("\0") === true);
     const build = await rolldown({ ...shared, external, input: join(root, path), plugins: [latePackages] });
-    await build.write({ file: join(folder, "component", `${name}.cjs`), format: "cjs", codeSplitting: false });
+    const file = join(folder, "component", `${name}.cjs`);
+    await build.write({ file, format: "cjs", codeSplitting: false });
+    writeFileSync(file, oneByteSource(readFileSync(file, "utf8")));
     await build.close();
   }
 }

@@ -22,7 +22,7 @@ export interface CachedComponent {
 export type OnModule = (bytes: Uint8Array) => void;
 
 /** Raised by one whenever what this host makes of the same component changes. */
-const FORMAT = 4;
+const FORMAT = 5;
 
 const MANIFEST = "manifest.json";
 

@@ -23,7 +23,7 @@ export async function loadScript(url: string): Promise<Instantiate | undefined> 
   const known = loaded.get(url);
   if (known !== undefined) return known.instantiate;
   const filename = fileURLToPath(url);
-  const source = readFileSync(filename, "utf8");
+  const source = readFileSync(filename, "latin1");
   if (!source.endsWith(SCRIPT_END)) return undefined;
   // One line before the source keeps the columns of its own lines as they are.
   const wrapped = `(function () { "use strict";\n${source.slice(0, -SCRIPT_END.length)}\nreturn instantiate; })()`;

@@ -1,5 +1,4 @@
-import { createWriteStream, fstatSync } from "node:fs";
-import { isatty } from "node:tty";
+import { createWriteStream, fstatSync, type Stats } from "node:fs";
 import { Readable, type Writable } from "node:stream";
 
 /** Standard streams of an instance that runs in a worker thread. */
@@ -25,7 +24,7 @@ export function guestStdio(inherit: boolean, askForStdin: () => void): GuestStdi
   const stdout = outputStream(inherit, 1, process.stdout);
   const stderr = outputStream(inherit, 2, process.stderr);
   return {
-    stdin: asTerminal(lazyStdin(askForStdin), inherit && isatty(0)),
+    stdin: asTerminal(lazyStdin(askForStdin), inherit && isTerminal(0)),
     stdout,
     stderr,
     flushed: async () => {
@@ -37,10 +36,16 @@ export function guestStdio(inherit: boolean, askForStdin: () => void): GuestStdi
 const FILE_BUFFER = 256 * 1024;
 
 function outputStream(inherit: boolean, fd: number, forwarded: Writable): Writable {
-  const stream = inherit && isRegularFile(fd) ? createWriteStream("", { fd, autoClose: false, highWaterMark: FILE_BUFFER }) : forwarded;
+  const stream =
+    inherit && statOf(fd)?.isFile() === true ? createWriteStream("", { fd, autoClose: false, highWaterMark: FILE_BUFFER }) : forwarded;
   // The guest is told of a reader that went away; here it must only not be an uncaught error.
   stream.on("error", () => {});
-  return asTerminal(stream, inherit && isatty(fd));
+  return asTerminal(stream, inherit && isTerminal(fd));
+}
+
+/** Only what is a device may be a terminal: `node:tty`, which tells, is not loaded for anything else. */
+function isTerminal(fd: number): boolean {
+  return statOf(fd)?.isCharacterDevice() === true && process.getBuiltinModule("node:tty").isatty(fd);
 }
 
 /** A worker's streams do not know what the process's are; the guest may ask. */
@@ -48,12 +53,12 @@ function asTerminal<T extends object>(stream: T, terminal: boolean): T {
   return Object.defineProperty(stream, "isTTY", { value: terminal });
 }
 
-function isRegularFile(fd: number): boolean {
+function statOf(fd: number): Stats | undefined {
   try {
-    return fstatSync(fd).isFile();
+    return fstatSync(fd);
   } catch {
     // Closed by whoever started the process: the forwarding path reports it as any other write error.
-    return false;
+    return undefined;
   }
 }
 

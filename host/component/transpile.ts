@@ -1,11 +1,12 @@
 import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { asyncImports } from "./async-imports.ts";
+import { oneByteSource } from "./one-byte-source.ts";
 import { SCRIPT_END } from "./script-end.ts";
 
 /** A component as what Node can run: one JavaScript module and the core modules that it instantiates. */
 export interface TranspiledComponent {
-  /** The ES module; exports `instantiate(getCoreModule, imports, instantiateCore)` and ends with `SCRIPT_END`. */
+  /** The ES module, in ASCII; exports `instantiate(getCoreModule, imports, instantiateCore)` and ends with `SCRIPT_END`. */
   script: string;
   /** Core modules by the name that the script asks for. */
   modules: Map<string, Uint8Array>;
@@ -49,7 +50,7 @@ export async function transpile(component: Uint8Array): Promise<TranspiledCompon
     else throw new TranspileError(`jco-transpile wrote a file that this host does not expect: ${JSON.stringify(name)}`);
   }
   if (script === undefined) throw new TranspileError(`jco-transpile wrote no ${SCRIPT_NAME}`);
-  return { script: withOneExport(withTraps(withoutDebugging(script))), modules, imports };
+  return { script: oneByteSource(withOneExport(withTraps(withoutDebugging(script)))), modules, imports };
 }
 
 /** The version of the transpiler, read without loading it. */

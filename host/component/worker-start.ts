@@ -9,7 +9,7 @@ import { KeptScript } from "./kept-code.ts";
 import type { WorkerData } from "./messages.ts";
 
 const filename = join(import.meta.dirname, "worker-whole.cjs");
-const source = readFileSync(filename, "utf8");
+const source = readFileSync(filename, "latin1");
 const hash = createHash("sha256").update(source).digest("hex");
 const { compiled } = workerData as WorkerData;
 const script = new KeptScript(`(function (module, exports, require, __filename, __dirname) {\n${source}\n})`, {

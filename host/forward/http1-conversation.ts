@@ -3,6 +3,7 @@ import type { HostMover, Sink, Source } from "../io/source.ts";
 import { type MoveFault, type Moved, MessageMover, type MoveOptions } from "./http1-mover.ts";
 import { type HeadEdits, MAX_PLAIN_HEAD, type PlainRequest, readPlainRequest } from "./http1-request.ts";
 import { UnreadSource } from "./unread-source.ts";
+import { monotonicNow } from "../io/monotonic.ts";
 
 /** One side's streams. */
 export interface Side {
@@ -52,7 +53,7 @@ export class Conversation {
   #finishing = false;
   #fromClient = 0;
   #toClient = 0;
-  #waitingSince = performance.now();
+  #waitingSince = monotonicNow();
   #idle: NodeJS.Timeout | undefined;
   #stopListening: () => void = () => {};
 
@@ -210,7 +211,7 @@ export class Conversation {
     if (answered.tag === "ok") {
       const { reusable, endedByClose } = answered.val;
       if (!reusable || endedByClose || !bodyWhole) return this.#stop({ tag: "last", val: { message: answered.val, bodyWhole } });
-      this.#waitingSince = performance.now();
+      this.#waitingSince = monotonicNow();
       this.#phase = { tag: "waiting" };
       if (this.#finishing) this.#stop({ tag: "finished" });
       else this.#look();
@@ -254,7 +255,7 @@ export class Conversation {
   /** One timer for all waits. Within a message its mover watches. */
   #watchIdle(): void {
     if (this.#idleTimeout === undefined || this.#phase.tag === "stopped" || this.#phase.tag === "over") return;
-    const left = this.#phase.tag === "waiting" ? this.#waitingSince + this.#idleTimeout - performance.now() : this.#idleTimeout;
+    const left = this.#phase.tag === "waiting" ? this.#waitingSince + this.#idleTimeout - monotonicNow() : this.#idleTimeout;
     if (left <= 0) return this.#stop({ tag: "idle" });
     this.#idle = setTimeout(() => this.#watchIdle(), Math.min(left, MAX_TIMER));
   }

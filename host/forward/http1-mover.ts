@@ -3,6 +3,7 @@ import type { HostMover, Sink, Source } from "../io/source.ts";
 import { FramingError, type FramingFault } from "./http1-head.ts";
 import { type Framed, MessageFramer, type Subject } from "./http1-message.ts";
 import { UnreadSource } from "./unread-source.ts";
+import { monotonicNow } from "../io/monotonic.ts";
 
 /** Why a message was not moved whole. */
 export type MoveFault = FramingFault | "source-failed" | "sink-failed" | "timeout" | "cancelled";
@@ -40,7 +41,7 @@ export class MessageMover implements HostMover {
   #moving = false;
   #again = false;
   #stopListening: (() => void)[] = [];
-  #lastMoved = performance.now();
+  #lastMoved = monotonicNow();
   #idle: NodeJS.Timeout | undefined;
 
   constructor(source: Source, sink: Sink, subject: Subject, options: MoveOptions) {
@@ -138,7 +139,7 @@ export class MessageMover implements HostMover {
       else this.#out.shift();
       const chunk = piece.subarray(0, room);
       this.#transferred += chunk.length;
-      this.#lastMoved = performance.now();
+      this.#lastMoved = monotonicNow();
       this.sink.write(chunk);
     }
     return true;
@@ -214,7 +215,7 @@ export class MessageMover implements HostMover {
   #watchIdle(): void {
     const { idleTimeout } = this.#options;
     if (idleTimeout === undefined || this.#outcome !== undefined) return;
-    const left = this.#lastMoved + idleTimeout - performance.now();
+    const left = this.#lastMoved + idleTimeout - monotonicNow();
     if (left <= 0) return this.#fail("timeout");
     this.#idle = setTimeout(() => this.#watchIdle(), Math.min(left, MAX_TIMER));
   }

@@ -5,6 +5,7 @@ import { OutputStream } from "../io/output-stream.ts";
 import { Pollable } from "../io/poll.ts";
 import type { Sink, Source, TlsErrorValue } from "../io/source.ts";
 import { type Stop, Transfer, type TransferOptions, type TransferOutcome } from "./transfer.ts";
+import { monotonicNow } from "../io/monotonic.ts";
 
 /** The WIT record `options`. */
 interface ForwardOptions {
@@ -125,7 +126,7 @@ export function forwardImports(ledger: Ledger): Record<string, object> {
       const read = readOptions(options);
       const [aSource, bSource] = taken.sources;
       const [aSink, bSink] = taken.sinks;
-      const activity = { lastMoved: performance.now() };
+      const activity = { lastMoved: monotonicNow() };
       return new Relayer(new Transfer(aSource!, bSink!, read, activity), new Transfer(bSource!, aSink!, read, activity));
     },
   };

@@ -1,5 +1,6 @@
 import { Signal } from "../io/signal.ts";
 import type { HostMover, Sink, Source, SourceState, TlsErrorValue } from "../io/source.ts";
+import { monotonicNow } from "../io/monotonic.ts";
 
 /** The WIT enum `sallyport:tls/forward.stop`. */
 export type Stop = "authenticated" | "truncated" | "unauthenticated" | "limit" | "closed";
@@ -12,7 +13,7 @@ export interface TransferOptions {
   idleTimeout: number | undefined;
 }
 
-/** When bytes last moved, on the clock of `performance.now`. */
+/** When bytes last moved, on the clock of `monotonicNow`. */
 export interface Activity {
   lastMoved: number;
 }
@@ -40,7 +41,7 @@ export class Transfer implements HostMover {
   readonly #activity: Activity;
 
   /** @param activity shared by transfers of which one that moves keeps the others from being idle */
-  constructor(source: Source, sink: Sink, options: TransferOptions, activity: Activity = { lastMoved: performance.now() }) {
+  constructor(source: Source, sink: Sink, options: TransferOptions, activity: Activity = { lastMoved: monotonicNow() }) {
     this.source = source;
     this.sink = sink;
     this.#options = options;
@@ -161,7 +162,7 @@ export class Transfer implements HostMover {
       this.sink.write(chunk);
       if (this.#isOver) break;
     }
-    if (this.#transferred > before) this.#activity.lastMoved = performance.now();
+    if (this.#transferred > before) this.#activity.lastMoved = monotonicNow();
   }
 
   /** Whether the streams are no longer moved here. */
@@ -213,7 +214,7 @@ export class Transfer implements HostMover {
   #watchIdle(): void {
     const { idleTimeout } = this.#options;
     if (idleTimeout === undefined || this.#outcome !== undefined) return;
-    const left = this.#activity.lastMoved + idleTimeout - performance.now();
+    const left = this.#activity.lastMoved + idleTimeout - monotonicNow();
     if (left <= 0) {
       // In this order: an aborted sink is a failure of its own, and would be told in place of the reason.
       this.cancel({ tag: "timeout" });

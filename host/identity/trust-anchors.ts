@@ -85,7 +85,7 @@ export class AnchorSet {
    * the system's own where Node was told so (`NODE_USE_SYSTEM_CA=1`). Made once.
    */
   static system(): AnchorSet {
-    return (system ??= new AnchorSet(getCACertificates("default").map(fromPem), []));
+    return (system ??= new AnchorSet(getCACertificates("default").map(derOfNode), []));
   }
 
   /** The same for the same certificates and lists in the same order; for cache keys. */
@@ -150,8 +150,9 @@ function size(list: readonly Uint8Array[]): number {
 
 let system: AnchorSet | undefined;
 
-function fromPem(pem: string): Uint8Array {
-  return readPem(Buffer.from(pem), MAX_BUNDLE)[0]!.bytes;
+/** Node writes these by itself, in one form, from what it has parsed: no need of a parser for texts of unknown origin. */
+function derOfNode(pem: string): Uint8Array {
+  return Buffer.from(pem.slice(pem.indexOf("\n") + 1, pem.lastIndexOf("\n-----END")), "base64");
 }
 
 /** Node has no parser for lists of its own: making a context with one is the parse. */

@@ -1,4 +1,3 @@
-import { lookup as systemLookup } from "node:dns/promises";
 import { type IpAddress, ipAddressOrUndefined } from "../../src/wire/ip-address.ts";
 import { Signal } from "../io/signal.ts";
 import type { NetworkAccess } from "./access.ts";
@@ -9,9 +8,15 @@ import { NetworkError, networkErrorCode } from "./network-error.ts";
 export type Resolver = (name: string) => Promise<readonly string[]>;
 
 /** What the operating system says, hosts file included, both families. */
-export const systemResolver: Resolver = async (name) => {
-  const answers = await systemLookup(name, { all: true, order: "verbatim" });
-  return answers.map((answer) => answer.address);
+export const systemResolver: Resolver = (name) => {
+  // Loaded at the first name: many a thread never sees one.
+  const { lookup } = process.getBuiltinModule("node:dns");
+  return new Promise((resolve, reject) => {
+    lookup(name, { all: true, order: "verbatim" }, (error, answers) => {
+      if (error === null) resolve(answers.map((answer) => answer.address));
+      else reject(error);
+    });
+  });
 };
 
 /** The outcome of a lookup. */

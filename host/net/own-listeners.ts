@@ -1,5 +1,4 @@
 import type { AddressInfo } from "node:net";
-import { networkInterfaces } from "node:os";
 import { type IpAddress, ipAddressOrUndefined, unmapped } from "../../src/wire/ip-address.ts";
 import { classify } from "./address-class.ts";
 
@@ -35,6 +34,8 @@ export function isOwnListener(address: IpAddress, port: number): boolean {
 }
 
 function isOwnAddress(address: IpAddress): boolean {
+  // Loaded where something listens at all.
+  const { networkInterfaces } = process.getBuiltinModule("node:os");
   return Object.values(networkInterfaces()).some((all) => all?.some((it) => parsed(it.address)?.text === address.text));
 }
 

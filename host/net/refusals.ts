@@ -1,4 +1,5 @@
 import type { OnRefusal } from "./access.ts";
+import { monotonicNow } from "../io/monotonic.ts";
 
 /** Lines about refusals that one instance can have told in a second. */
 const PER_SECOND = 100;
@@ -10,7 +11,7 @@ const PER_SECOND = 100;
  * @param tell takes one line
  * @param now milliseconds of a steady clock
  */
-export function limitRefusals(tell: OnRefusal, now: () => number = () => performance.now()): OnRefusal {
+export function limitRefusals(tell: OnRefusal, now: () => number = monotonicNow): OnRefusal {
   let began = -Infinity;
   let count = 0;
   return (line) => {

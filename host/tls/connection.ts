@@ -497,7 +497,7 @@ export class TlsConnection {
       this.#dispatch({ tag: "not-shown" });
       return;
     }
-    this.#peer = judge(node, this.plan.role, this.settings, this.target, this.#host.anchors);
+    this.#peer = judge(node, this.plan.role, this.settings, this.target, () => this.#host.anchors);
     this.#dispatch({ tag: "judged", acceptable: this.#peer.verdict.length === 0 });
   }
 

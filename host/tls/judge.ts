@@ -16,9 +16,15 @@ function namesOf(settings: Settings, target: Target | undefined): readonly Serve
  * Look at the certificates that the peer showed, with everything that is wrong with them.
  *
  * @param role ours: a client judges a server
- * @param anchors of the host, where the settings name none
+ * @param anchors of the host, where the settings name none; asked for only then, since reading all of them takes milliseconds
  */
-export function judge(node: NodeTls, role: "client" | "server", settings: Settings, target: Target | undefined, anchors: AnchorSet): Peer {
+export function judge(
+  node: NodeTls,
+  role: "client" | "server",
+  settings: Settings,
+  target: Target | undefined,
+  anchors: () => AnchorSet,
+): Peer {
   const certificates = node.peerChain();
   const chain = certificates.length === 0 ? undefined : new PublicChain(certificates);
   const isClient = role === "client";
@@ -30,7 +36,7 @@ export function judge(node: NodeTls, role: "client" | "server", settings: Settin
       chain,
       peer: isClient ? "server" : "client",
       names: isClient ? namesOf(settings, target) : [],
-      anchors: settings.anchors ?? anchors,
+      anchors: settings.anchors ?? anchors(),
       now: BigInt(Math.floor(Date.now() / 1000)),
     }),
   };

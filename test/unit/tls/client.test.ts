@@ -253,6 +253,23 @@ describe.each(["TLSv1.2", "TLSv1.3"] as const)("a client over %s", (version) => 
     expect(await outcomeOf(client)).toEqual({ tag: "err", val: { tag: "certificate", val: "revoked" } });
   });
 
+  test("reads none of the host's anchors where it is given its own: that takes milliseconds", async () => {
+    const { port } = await peer(versions);
+    for (const own of [anchors(pki.root), AnchorSet.fromX509([])]) {
+      const host = trusting();
+      Object.defineProperty(host.options, "anchors", {
+        get() {
+          throw new Error("the host's anchors were read");
+        },
+      });
+      const client = clientTo(port, "server.test", [], host);
+      client.settings.anchors = own;
+      client.start();
+      if (own.certificates.length > 0) await established(client);
+      else expect(await outcomeOf(client)).toEqual({ tag: "err", val: { tag: "certificate", val: "unknown-issuer" } });
+    }
+  });
+
   test("refuses a server without the offered ALPN id by its alert", async () => {
     const { port } = await peer({ ...versions, ALPNProtocols: ["h2"] });
     const client = clientTo(port, "server.test", [], trusting());
