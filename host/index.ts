@@ -89,7 +89,7 @@ export function createImports(options: ImportsOptions = {}): Imports {
   const lookup = new NameLookup(access, options.resolver);
   const control = new ControlChannel();
   const recorder = openRecorder(options.gateway ?? {}, ledger);
-  const onAccept = recordAccepted(ledger, recorder);
+  const onAccept = recordAccepted(ledger, recorder, options.gateway?.rates);
   const inProcess = options.inProcess === true ? new InProcessListener() : undefined;
   if (inProcess !== undefined) ledger.own(() => inProcess.close());
   const context: HostContext = { ledger, access, lookup, onRefusal, inProcess, reusePort: options.reusePort ?? false, onAccept };

@@ -92,6 +92,7 @@ class Policy {
       rates: {
         auditRecords: u32(rates.auditRecords),
         auditRecordsPerConnection: u32(rates.auditRecordsPerConnection),
+        connections: u32(rates.connections),
         dials: u32(rates.dials),
         certificates: u32(rates.certificates),
         certificateNames: u32(rates.certificateNames),

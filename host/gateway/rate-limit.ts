@@ -1,12 +1,17 @@
 import type { Ledger } from "../io/ledger.ts";
 import type { Recorder } from "./recorder.ts";
 
-/** How much one instance may make the host do. A component that was taken over has a price, and it is this. */
+/**
+ * How much one instance, or who connects to it, may make the host do. A component that was taken over has a price, and it is
+ * this.
+ */
 export interface Rates {
   /** Records of its own in a second, each counted once for every KiB that it begins. */
   auditRecords: number;
   /** Of these, those of one connection. */
   auditRecordsPerConnection: number;
+  /** Connections of clients that are accepted in a second; others are reset. */
+  connections: number;
   /** Dials in a second, refused ones too. */
   dials: number;
   /** Certificates in a second, refused ones too. */
@@ -19,6 +24,7 @@ export interface Rates {
 export const defaultRates: Rates = {
   auditRecords: 10_000,
   auditRecordsPerConnection: 2000,
+  connections: 5000,
   dials: 1000,
   certificates: 500,
   certificateNames: 100_000,

@@ -164,6 +164,7 @@ function settingsOf(file: PolicyFile): Settings {
     rates: {
       auditRecords: limits.audit_records_per_second,
       auditRecordsPerConnection: limits.audit_records_per_connection,
+      connections: limits.connections_per_second,
       dials: limits.dials_per_second,
       certificates: limits.certificates_per_second,
       certificateNames: limits.certificate_names,

@@ -197,6 +197,7 @@ const limits = object("Bounds", {
     "records of the component in a second and worker; one counts once for every KiB that it begins",
   ),
   audit_records_per_connection: defaulting(whole(1, 1_000_000), 2000, "of these, those of one connection"),
+  connections_per_second: defaulting(whole(1, 1_000_000), 5000, "connections of clients that are taken in a second and worker"),
   dials_per_second: defaulting(whole(1, 1_000_000), 1000, "connections to servers that are begun in a second and worker"),
   certificates_per_second: defaulting(whole(1, 100_000), 500, "certificates that are issued in a second and worker"),
   certificate_names: defaulting(whole(1, 100_000_000), 100_000, "different names that certificates are issued for in the life of a worker"),

@@ -79,6 +79,7 @@ export interface Permitted {
 export interface Rates {
   readonly auditRecords: number;
   readonly auditRecordsPerConnection: number;
+  readonly connections: number;
   readonly dials: number;
   readonly certificates: number;
   /** In all its life. */

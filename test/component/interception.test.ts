@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { beforeAll, describe, expect, it } from "vitest";
 import { compileComponent, instantiate, loadComponent } from "../../host/component/index.ts";
+import { defaultRates } from "../../host/gateway/rate-limit.ts";
 import { createImports } from "../../host/index.ts";
 import { policies, type Row, summary, table } from "../support/decision-table.ts";
 
@@ -98,6 +99,28 @@ describe("interception.wasm", () => {
     });
     expect(settings.permittedNetworks).toEqual(["192.0.2.8/32"]);
     expect(settings.auditPath).toBeUndefined();
+  });
+
+  it("tells the host the limits that it sets, each by its name, and the host's own for others", async () => {
+    const { rates: own } = await (await exports.interception.loadPolicy('{"version":1}')).settings();
+    expect(own).toEqual(defaultRates);
+    const limits = {
+      audit_records_per_second: 1,
+      audit_records_per_connection: 2,
+      connections_per_second: 3,
+      dials_per_second: 4,
+      certificates_per_second: 5,
+      certificate_names: 6,
+    };
+    const { rates } = await (await exports.interception.loadPolicy(JSON.stringify({ version: 1, limits }))).settings();
+    expect(rates).toEqual({
+      auditRecords: 1,
+      auditRecordsPerConnection: 2,
+      connections: 3,
+      dials: 4,
+      certificates: 5,
+      certificateNames: 6,
+    });
   });
 });
 

@@ -378,6 +378,35 @@ describe("a flood", () => {
     for (const socket of idle) socket.destroy();
     await expect.poll(answer).toBe("HTTP/1.1 200");
   });
+
+  it.each([true, false])(
+    "of connections leaves so many records a second, and counts those that it resets (strict: %s)",
+    async (strictAudit) => {
+      await using other = await startProxy({
+        policy: { version: 1, hosts: [{ match: ["a.test"], mode: "intercept" }] },
+        permit: { names: ["a.test"] },
+        gateway: { rates: { connections: 10 } },
+        strictAudit,
+      });
+      const sockets = Array.from({ length: 100 }, () => net.connect(other.port, "127.0.0.1"));
+      let resets = 0;
+      for (const socket of sockets) socket.on("error", () => resets++).resume();
+      const happened = (event: string) => other.records().filter((record) => record.by === "host" && record.event === event);
+      const untaken = () =>
+        happened("over-limit").reduce((sum, { limit, count }) => sum + (limit === "connections" ? Number(count) : 0), 0);
+      await expect.poll(() => happened("accepted").length + untaken(), { timeout: 10_000 }).toBe(100);
+      expect(untaken()).toBeGreaterThan(0);
+      expect(happened("over-limit")).toContainEqual(expect.objectContaining({ limit: "connections", most: 10 }));
+      await expect.poll(() => resets).toBe(untaken());
+      for (const socket of sockets) socket.destroy();
+      await expect.poll(() => happened("end").length, { timeout: 10_000 }).toBe(happened("accepted").length);
+      // Who comes in another second is served.
+      const { status, socket } = await connectThrough(other, "b.test:443");
+      expect(status).toBe(403);
+      socket.destroy();
+    },
+    30_000,
+  );
 });
 
 it("a refused head is recorded with why, whatever it was", async () => {

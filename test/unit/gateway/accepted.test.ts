@@ -4,7 +4,7 @@ import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { MessageChannel } from "node:worker_threads";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { recordAccepted } from "../../../host/gateway/accepted.ts";
 import { AuditLog } from "../../../host/gateway/audit-log.ts";
 import { Recorder } from "../../../host/gateway/recorder.ts";
@@ -23,6 +23,7 @@ beforeEach(() => {
   accept = recordAccepted(ledger, new Recorder(log));
 });
 afterEach(() => {
+  vi.useRealTimers();
   ledger.close();
   log.close();
 });
@@ -54,5 +55,34 @@ describe("the record of an accepted connection", () => {
     client.destroy();
     socket.destroy();
     server.close();
+  });
+
+  it("is written so often in a second; who comes beyond that is not let in, and counted", () => {
+    vi.useFakeTimers({ toFake: ["performance", "setTimeout", "clearTimeout"] });
+    const limited = recordAccepted(ledger, new Recorder(log), { connections: 3 });
+    const listener = new InProcessListener();
+    const come = () => {
+      listener.connect(new MessageChannel().port1);
+      return limited(listener.accept()!);
+    };
+    expect(Array.from({ length: 5 }, come)).toEqual([true, true, true, false, false]);
+    expect(records().map(({ event }) => event)).toEqual(["accepted", "accepted", "accepted"]);
+    vi.advanceTimersByTime(1000);
+    expect(records().at(-1)).toMatchObject({ by: "host", event: "over-limit", limit: "connections", most: 3, count: 2 });
+    expect(come()).toBe(true);
+    listener.close();
+    ledger.close();
+    // Those that were not let in never began, and have no end.
+    expect(records().filter(({ event }) => event === "end")).toHaveLength(4);
+  });
+
+  it("is no limit where nothing is kept", () => {
+    const unrecorded = recordAccepted(ledger, new Recorder(undefined), { connections: 1 });
+    const listener = new InProcessListener();
+    for (let at = 0; at < 3; at++) {
+      listener.connect(new MessageChannel().port1);
+      expect(unrecorded(listener.accept()!)).toBe(true);
+    }
+    listener.close();
   });
 });
