@@ -83,7 +83,17 @@ async function serve(options: ProxyOptions, say: (line: string) => Promise<void>
     upstreams: new Upstreams(live),
     clients,
     byPlaceholder: secretsByPlaceholder(),
-    summary: { tunnelled: 0, intercepted: 0, denied: 0, failed: 0, requests: 0 },
+    summary: {
+      tunnelled: 0,
+      intercepted: 0,
+      plain: 0,
+      denied: 0,
+      failed: 0,
+      challenged: 0,
+      requests: 0,
+      deniedRequests: 0,
+      failedRequests: 0,
+    },
     complain,
   };
   const doors = doorsOf(options, access?.keys);

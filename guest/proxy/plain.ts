@@ -18,6 +18,7 @@ import { seconds } from "./within.ts";
  */
 export async function servePlain(tcp: ClientConnection, visit: Visit, first: Incoming): Promise<string | undefined> {
   const { client, service } = visit;
+  service.summary.plain++;
   const requests: Requests = {
     asksForToken: true,
     understand: (head, upgrade) => understand(head, upgrade, client.groups),

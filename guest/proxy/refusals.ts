@@ -9,8 +9,7 @@ import type { Visit } from "./service.ts";
  * @throws {NotRecorded}
  */
 export function tellRefusal({ client, service }: Visit, { reason }: Refusal, target?: string): void {
-  client.refusals++;
-  service.summary.denied++;
+  if (client.refusals++ === 0) service.summary.challenged++;
   write("authentication", client.id, {
     decision: "deny",
     clientAddress: client.address,

@@ -158,7 +158,7 @@ class RequestLoop implements Disposable {
       });
     }
     if (decision.tag === "deny") {
-      service.summary.denied++;
+      service.summary.deniedRequests++;
       const why = `the policy does not allow this request: ${decision.because.reason} (${decision.because.rule})`;
       return await this.say(head, framing, 403, why);
     }
@@ -190,7 +190,7 @@ class RequestLoop implements Disposable {
       bytes = forwardedHead(head, framing, { ...edits, secrets: placed }, targetText(target).replace(/:(?:80|443)$/, ""), upgrade);
     } catch (error) {
       if (!(error instanceof HttpError)) throw error;
-      return await this.refuse(head, 400, error.message, "head-cannot-be-forwarded");
+      return await this.refuse(head, 400, error.message, "head-cannot-be-forwarded", true);
     }
     for (let attempts = 1; ; attempts++) {
       const wasThere = this.usableLink(target) !== undefined;
@@ -243,7 +243,7 @@ class RequestLoop implements Disposable {
     failed: Pick<Exchanged & { tag: "failed" }, "side" | "error" | "begun">,
   ): Promise<End> {
     const { service } = this.visit;
-    service.summary.failed++;
+    service.summary.failedRequests++;
     this.disconnect();
     const why = `the ${failed.side === "client" ? "request's body" : "server's response"} could not be passed on: ${failed.error}`;
     if (failed.begun) {
@@ -279,13 +279,13 @@ class RequestLoop implements Disposable {
 
   private async unreachable(head: RequestHead, framing: Framing, { status, message, reason, address }: UpstreamFailure) {
     const { client, service } = this.visit;
-    service.summary.failed++;
+    service.summary.failedRequests++;
     tell("handshake", client.id, { ...(address === undefined ? {} : { upstreamAddress: address }), error: `upstream: ${reason}` });
     return await this.say(head, framing, status, message);
   }
 
   private async secretRefused(head: RequestHead, framing: Framing, target: Target, error: SecretRefused): Promise<End | undefined> {
-    this.visit.service.summary.denied++;
+    this.visit.service.summary.deniedRequests++;
     this.disconnect();
     this.tellStatus(head, target, error.status, error.message);
     return await this.say(head, framing, error.status, error.message);
@@ -311,10 +311,11 @@ class RequestLoop implements Disposable {
     return undefined;
   }
 
-  /** Answer something that is no request that can be decided on, and end the connection. */
-  private async refuse(head: RequestHead | undefined, status: number, why: string, reason: string): Promise<End> {
+  /** Answer something that is no request that can be decided on, or sent on, and end the connection. */
+  private async refuse(head: RequestHead | undefined, status: number, why: string, reason: string, wasDecidedOn = false): Promise<End> {
     const { client, service } = this.visit;
-    service.summary.denied++;
+    if (!wasDecidedOn) service.summary.requests++;
+    service.summary.deniedRequests++;
     write("request", client.id, {
       decision: "deny",
       rule: "built-in:requests",

@@ -19,13 +19,18 @@ export interface Service {
   readonly complain: (text: string) => void;
 }
 
-/** What the proxy did, for the end of it. */
+/** What the proxy did, for the end of it: its clients' connections, and the requests in them, each by itself. */
 export interface Summary {
   tunnelled: number;
   intercepted: number;
+  plain: number;
   denied: number;
   failed: number;
+  /** Connections that showed no good token at first. */
+  challenged: number;
   requests: number;
+  deniedRequests: number;
+  failedRequests: number;
 }
 
 /** Where a client wants to go. */

@@ -11,7 +11,8 @@ import type { TlsGrants } from "../tls/grants.ts";
 import { AuditTap } from "./audit-tap.ts";
 import { askForTunnel, ProxyConnectError, type ProxyTarget, targetText } from "./in-process-client.ts";
 import { PolicySource } from "./policy-source.ts";
-import { type ProxySummary, RunningProxy } from "./running-proxy.ts";
+import { RunningProxy } from "./running-proxy.ts";
+import type { ProxySummary } from "./summary.ts";
 
 export { AuthorityError } from "../authority/authority-error.ts";
 export { AuditError } from "../gateway/audit-log.ts";
@@ -20,8 +21,8 @@ export { type SecretSource, SecretSourceError } from "../gateway/secret-source.t
 export { PolicyRefusedError } from "../policy/policy-component.ts";
 export { PolicyFileError } from "../policy/policy-file.ts";
 export { AnchorFileError } from "./policy-source.ts";
-export { NeedsRestartError, NotStartedError, type ProxySummary } from "./running-proxy.ts";
-export { ProxyConnectError, type ProxyTarget };
+export { NeedsRestartError, NotStartedError } from "./running-proxy.ts";
+export { ProxyConnectError, type ProxySummary, type ProxyTarget };
 
 /** What a proxy in this process is made of. */
 export interface ProxyOptions {

@@ -21,6 +21,7 @@ import { openProxyAuthority, neededLimits, type ProxyAuthority } from "./proxy-a
 import { ProxyFiles } from "./proxy-files.ts";
 import { withPlaceholders } from "./placeholder-secrets.ts";
 import type { PolicySource, ReadPolicy } from "./policy-source.ts";
+import { emptySummary, type ProxySummary, readSummary, sumOf } from "./summary.ts";
 
 /** How to run a proxy. */
 export interface ProxyStart {
@@ -49,16 +50,6 @@ export interface ProxyStart {
   secrets: Record<string, SecretGrant>;
   /** One line for people. */
   tell: (line: string) => void;
-}
-
-/** What a proxy did, all its workers together. */
-export interface ProxySummary {
-  connections: number;
-  tunnelled: number;
-  intercepted: number;
-  denied: number;
-  failed: number;
-  requests: number;
 }
 
 /** A policy that the proxy cannot take up while it runs. */
@@ -220,9 +211,7 @@ export class RunningProxy {
     const deadline = this.#settings.drainTimeout * 1000 + LAST_WORDS;
     const summaries = await Promise.all(this.#workers.map((worker) => worker.stop(deadline)));
     this.#files[Symbol.dispose]();
-    const sum: ProxySummary = { connections: 0, tunnelled: 0, intercepted: 0, denied: 0, failed: 0, requests: 0 };
-    for (const summary of summaries) for (const key of Object.keys(sum) as (keyof ProxySummary)[]) sum[key] += summary[key];
-    return sum;
+    return sumOf(summaries);
   }
 
   /** The host's rules were made from the first policy, and hold whatever a later one says. */
@@ -303,7 +292,7 @@ class ProxyWorker {
   readonly result: Promise<RunResult>;
   readonly #supervised: Supervised;
   readonly #tell: (line: string) => void;
-  #summary: ProxySummary | undefined;
+  #summary = emptySummary();
   #ready = Promise.withResolvers<void>();
   #reloaded: PromiseWithResolvers<string> | undefined;
   #lastComplaint = "";
@@ -355,7 +344,7 @@ class ProxyWorker {
     await this.#supervised.stop(deadline).catch(() => {});
     // Its last line is on its way.
     if (this.#supervised.stdout?.readableEnded === false) await once(this.#supervised.stdout, "end").catch(() => {});
-    return this.#summary ?? { connections: 0, tunnelled: 0, intercepted: 0, denied: 0, failed: 0, requests: 0 };
+    return this.#summary;
   }
 
   #follow(source: Readable, onLine: (line: string) => void): void {
@@ -367,7 +356,7 @@ class ProxyWorker {
     const text = rest.join(" ");
     if (word === "ready") this.#ready.resolve();
     else if (word === "policy") this.#reloaded?.resolve(text);
-    else if (word === "summary") this.#summary = JSON.parse(text) as ProxySummary;
+    else if (word === "summary") this.#summary = readSummary(text);
   }
 }
 

@@ -2,9 +2,9 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { constants } from "node:os";
 import { unsetVariables } from "../../proxy/client-environment.ts";
 import { type ProxyStart, RunningProxy } from "../../proxy/running-proxy.ts";
+import { summaryText } from "../../proxy/summary.ts";
 import { type Command, CommandError, exitCodes, parseCommandLine, UsageError } from "../command.ts";
 import { asProxyError, proxyFlags, proxyFlagsHelp, proxyStart, reloadFailure } from "../proxy-settings.ts";
-import { summaryText } from "./proxy.ts";
 
 export const command: Command = {
   help: `sallyport exec: run a command whose HTTPS goes through an intercepting proxy

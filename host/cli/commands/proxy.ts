@@ -1,5 +1,6 @@
 import { shellLines, unsetVariables } from "../../proxy/client-environment.ts";
-import { type ProxySummary, RunningProxy } from "../../proxy/running-proxy.ts";
+import { RunningProxy } from "../../proxy/running-proxy.ts";
+import { summaryText } from "../../proxy/summary.ts";
 import { accessFlags, accessFlagsHelp, accessOf } from "../access-settings.ts";
 import { type Command, exitCodes, listOf, parseCommandLine, textOf, UsageError } from "../command.ts";
 import { asProxyError, proxyFlags, proxyFlagsHelp, proxyStart, reloadFailure } from "../proxy-settings.ts";
@@ -88,11 +89,6 @@ Examples:
     return exitCodes.died;
   },
 };
-
-/** What a proxy did, in one line. */
-export function summaryText({ connections, intercepted, tunnelled, denied, failed, requests }: ProxySummary): string {
-  return `${connections} ${connections === 1 ? "connection" : "connections"}: ${intercepted} intercepted, ${tunnelled} tunnelled, ${denied} refused, ${failed} failed; ${requests} ${requests === 1 ? "request" : "requests"} decided on`;
-}
 
 /** The first signal asks to end, a second ends this process. */
 function untilStopped(): Promise<string> {

@@ -118,10 +118,15 @@ describe("sallyport proxy", () => {
     expect(readFileSync(proxy.ca!, "utf8")).not.toContain("PRIVATE");
     expect(await proxy.ask("a.test")).toContain("200 OK");
     expect(await proxy.ask("b.test")).toBe("403");
+    const challenged = await connectThrough(proxy, "a.test:443", { token: "of nobody" });
+    expect(challenged.status).toBe(407);
+    challenged.socket.destroy();
     proxy.child.kill("SIGTERM");
     const { code, stderr } = await proxy.ended;
     expect(code).toBe(0);
-    expect(stderr).toContain("2 connections: 1 intercepted, 0 tunnelled, 1 refused");
+    expect(stderr).toContain(
+      "3 connections: 1 intercepted, 0 tunnelled, 1 refused, 0 failed, 1 without a good token at first; 0 requests read\n",
+    );
     expect(existsSync(proxy.ca!)).toBe(false);
     expect(statSync(audit).mode & 0o777).toBe(0o600);
     expect(JSON.stringify(recordsOf(audit))).not.toContain(proxy.token!);
@@ -337,6 +342,25 @@ describe("sallyport exec", () => {
     ]).ended;
     expect(run.code).toBe(3);
     expect(run.stderr).toMatch(/0 intercepted, 0 tunnelled, 1 refused/);
+  });
+
+  it("tells what became of connections apart from what became of the requests in them", async () => {
+    const requests = { default: "deny", rules: [{ action: "allow", methods: ["GET"], paths: ["/open"] }] };
+    const script = `(async () => {
+      for (const path of ["open", "open", "closed"]) await (await fetch("https://a.test/" + path)).text();
+      await fetch("https://b.test/").catch(() => {});
+      require("node:http").get("http://b.test/", (answer) => answer.resume().on("end", () => process.exit(0)));
+    })()`;
+    const run = await sallyport([
+      "exec",
+      "--config",
+      writePolicy("e2-requests.json", policy({ hosts: [fronted("a.test", { requests })] })),
+      ...node(script),
+    ]).ended;
+    const [, connections, intercepted, rest] = /^sallyport: (\d+) connections: (\d+) intercepted, (.*)$/m.exec(run.stderr) ?? [];
+    // How many connections it keeps for its requests is the program's own affair.
+    expect(Number(connections)).toBe(Number(intercepted) + 2);
+    expect(rest).toBe("0 tunnelled, 1 in plain HTTP, 1 refused, 0 failed; 4 requests read: 2 passed on, 2 refused, 0 failed");
   });
 
   it("passes signals on, and ends as the command did", async () => {
