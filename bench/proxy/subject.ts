@@ -61,6 +61,7 @@ async function startOurs({ workers, serverPort, rootPem }: SubjectOrder & { tag:
     workers,
     tls: {},
     secrets: {},
+    toGive: { identity: String, secret: String },
     tell: (line) => console.error(line),
   });
   stop = async () => {

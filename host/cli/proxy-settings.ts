@@ -69,6 +69,7 @@ export async function proxyStart(
     workers: Number(workers),
     tls,
     secrets,
+    toGive: { identity: (name) => `--identity ${name}=CERT,KEY`, secret: (name) => `--secret ${name}=SOURCE` },
     tell: (line) => process.stderr.write(`${line}\n`),
   };
 }

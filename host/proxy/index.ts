@@ -105,6 +105,10 @@ export async function createProxy(options: ProxyOptions): Promise<Proxy> {
       workers,
       tls: options.tls ?? {},
       secrets: options.secrets ?? {},
+      toGive: {
+        identity: (name) => `createProxy takes it as tls.identities[${JSON.stringify(name)}]`,
+        secret: (name) => `createProxy takes it as secrets[${JSON.stringify(name)}]`,
+      },
       tell: options.onLine ?? ((line) => process.stderr.write(`${line}\n`)),
     });
     tap?.start();

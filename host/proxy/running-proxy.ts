@@ -48,6 +48,8 @@ export interface ProxyStart {
   workers: number;
   tls: TlsGrants;
   secrets: Record<string, SecretGrant>;
+  /** How whoever starts it gives what the policy names, for messages. */
+  toGive: { identity: (name: string) => string; secret: (name: string) => string };
   /** One line for people. */
   tell: (line: string) => void;
 }
@@ -220,20 +222,32 @@ export class RunningProxy {
     const needed = neededLimits(settings);
     if (needed !== undefined && this.#authority?.authority.bounds.limits.coversAll(needed) !== true)
       throw new NeedsRestartError("it intercepts names that the certification authority of this run is not for: restart the proxy");
-    const fixed = ["allowNetworks", "secretVariables", "auditPath", "auditMode", "auditFsync", "leafCache", "rates"] as const;
-    const changed = fixed.filter((key) => JSON.stringify(settings[key]) !== JSON.stringify(this.#settings[key]));
-    if (changed.length > 0)
-      throw new NeedsRestartError(`it changes what is settled when the proxy starts (${changed.join(", ")}): restart the proxy`);
+    const changed = new Set<string>();
+    for (const key of Object.keys(fixed) as (keyof typeof fixed)[])
+      if (JSON.stringify(settings[key]) !== JSON.stringify(this.#settings[key])) changed.add(fixed[key]);
+    if (changed.size > 0)
+      throw new NeedsRestartError(`it changes what is settled when the proxy starts (${[...changed].join(", ")}): restart the proxy`);
   }
 }
 
-function checkGrants({ tls, secrets }: ProxyStart, settings: PolicySettings): void {
+function checkGrants({ tls, secrets, toGive }: ProxyStart, settings: PolicySettings): void {
   const identity = settings.identities.find((name) => tls.identities?.[name] === undefined);
   if (identity !== undefined)
-    throw new NeedsRestartError(`it shows servers the identity ${identity}, which was not given: --identity ${identity}=CERT,KEY`);
+    throw new NeedsRestartError(`it shows servers the identity ${identity}, which was not given: ${toGive.identity(identity)}`);
   const secret = settings.secrets.find((name) => secrets[name] === undefined);
-  if (secret !== undefined) throw new NeedsRestartError(`it places the secret ${secret}, which was not given: --secret ${secret}=SOURCE`);
+  if (secret !== undefined) throw new NeedsRestartError(`it places the secret ${secret}, which was not given: ${toGive.secret(secret)}`);
 }
+
+/** Settings that a reload cannot change, with the policy's members that they come from. */
+const fixed = {
+  allowNetworks: "allow_networks",
+  secretVariables: "secrets",
+  auditPath: "audit",
+  auditMode: "audit",
+  auditFsync: "audit",
+  leafCache: "limits",
+  rates: "limits",
+} as const;
 
 function instanceOptions(
   start: ProxyStart,

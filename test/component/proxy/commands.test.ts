@@ -152,7 +152,7 @@ describe("sallyport proxy", () => {
     await proxy.said("stderr", /certification authority of this run is not for: restart/);
     writePolicy("p3.json", policy({ allow_networks: ["0.0.0.0/0"] }));
     proxy.child.kill("SIGHUP");
-    await proxy.said("stderr", /allowNetworks\): restart/);
+    await proxy.said("stderr", /\(allow_networks\): restart/);
   });
 
   it("never dials itself", async () => {

@@ -258,8 +258,29 @@ describe("a proxy in this process", () => {
     await expect(mine.reload({ version: 1 })).rejects.toThrow(/file/);
     await expect(createProxy({ policy: { version: 1, defualt: "deny" } })).rejects.toThrow(PolicyRefusedError);
     await expect(createProxy({ policy: join(folder, "missing.json") })).rejects.toThrow(/missing\.json/);
-    await expect(createProxy({ ...options(), secrets: {} })).rejects.toThrow(NeedsRestartError);
     await expect(createProxy({ ...options(), workers: 0 })).rejects.toThrow(RangeError);
+  });
+
+  it("names its own options where something is missing that the policy names, and none of the command line", async () => {
+    const failureOf = (made: Promise<unknown>) =>
+      made.then(
+        () => undefined,
+        (cause: Error) => cause,
+      );
+    const secret = await failureOf(createProxy({ ...options(), secrets: {} }));
+    expect(secret).toBeInstanceOf(NeedsRestartError);
+    expect(secret!.message).toBe('it places the secret gh, which was not given: createProxy takes it as secrets["gh"]');
+    const { hosts: given } = options().policy as { hosts: object[] };
+    const hosts = [...given, { match: ["=c.test"], mode: "intercept", upstream: { identity: "ci" } }];
+    const identity = await failureOf(createProxy(options({ hosts })));
+    expect(identity).toBeInstanceOf(NeedsRestartError);
+    expect(identity!.message).toContain('createProxy takes it as tls.identities["ci"]');
+    await using mine = await createProxy(options());
+    const later = await failureOf(mine.reload(options({ hosts }).policy as object));
+    expect(later!.message).toContain("tls.identities");
+    const fixed = await failureOf(mine.reload(options({ allow_networks: [], limits: { dials_per_second: 9 } }).policy as object));
+    expect(fixed!.message).toContain("(allow_networks, limits)");
+    for (const { message } of [secret!, identity!, later!, fixed!]) expect(message).not.toContain("--");
   });
 });
 
