@@ -2,13 +2,14 @@ import { WitError } from "../io/error.ts";
 import { type Ledger, Resource } from "../io/ledger.ts";
 import { Pollable } from "../io/poll.ts";
 import type { Endpoint } from "../tls/endpoint.ts";
+import type { AuditRecord } from "./audit-log.ts";
 import { describe } from "./dial.ts";
 import type { OutputStream } from "../io/output-stream.ts";
 import { RateLimit } from "./rate-limit.ts";
 import type { Recorder } from "./recorder.ts";
 import { headImports, type HeadPlace } from "./secret-heads.ts";
 import { isWritable, type SecretGrant, SecretRules, type WitForm, written } from "./secret-grants.ts";
-import { judgePeer, type PeerContext, type PeerFault } from "./secret-peer.ts";
+import { dialledBehind, judgePeer, type PeerContext, type PeerFault } from "./secret-peer.ts";
 import { SecretFetch } from "./secret-source.ts";
 
 /** The WIT enum `sallyport:gateway/secrets.secret-error`. */
@@ -106,8 +107,19 @@ export function secretImports(context: SecretContext): SecretImports {
       if (fault === undefined) return;
       // Waiting is no refusal.
       if (fault !== "not-ready" && fault !== "would-block" && refusals.take())
-        recorder.host("secret-refused", { secret: this.#name, reason: fault, server_name: client.connection.target?.name });
+        recorder.host("secret-refused", { ...this.#whereTo(client, form), reason: fault });
       throw new WitError<SecretError>(fault);
+    }
+
+    /** As much of what the record of a use has as the host knows by itself. */
+    #whereTo({ connection }: Endpoint, form: WitForm): AuditRecord {
+      const dialled = dialledBehind(connection.privateOutput, context);
+      return {
+        ...(dialled && describe(dialled)),
+        secret: this.#name,
+        server_name: connection.target?.name,
+        field: isWritable(form) ? fieldOf(form) : undefined,
+      };
     }
 
     #place({ connection }: Endpoint, form: WitForm): SecretError | undefined {
@@ -123,16 +135,20 @@ export function secretImports(context: SecretContext): SecretImports {
       const sink = connection.privateOutput;
       if (sink.state().tag !== "open") return "wrong-phase";
       if (bytes.length > sink.capacity()) return "would-block";
-      const where = form.tag === "bare" ? undefined : form.val.name;
       if (recorder.keepsRecords && !uses.take()) return "not-recorded";
       // Before, not after: a use that cannot be recorded must not come about.
-      if (!recorder.host("secret", { ...describe(peer.dialled), secret: this.#name, server_name: peer.server, field: where }))
-        return "not-recorded";
+      const fields = { ...describe(peer.dialled), secret: this.#name, server_name: peer.server, field: fieldOf(form) };
+      if (!recorder.host("secret", fields)) return "not-recorded";
       sink.write(bytes);
       return undefined;
     }
   }
   return { Secret, ...headImports(context, entries, uses) };
+}
+
+/** Where it would stand. */
+function fieldOf(form: WitForm): string | undefined {
+  return form.tag === "bare" ? undefined : form.val.name;
 }
 
 /** Refusals that are recorded one by one; others are counted. */

@@ -92,7 +92,8 @@ async function connected(
   else client.configureVerification({ names });
   const { publicInput, publicOutput, privateOutput } = client.streams();
   const transport = carry === "wasi:sockets" ? await it.connect(port) : undefined;
-  const { input, output } = transport === undefined ? await it.dial(name, port) : { input: transport[1], output: transport[2] };
+  const { input, output } =
+    transport === undefined ? await it.dial(name, port, { connection: 7n }) : { input: transport[1], output: transport[2] };
   const relay = () => it.gateway["sallyport:tls/forward"].relay(publicInput, publicOutput, input, output, { atEnd: "propagate" });
   if (carry !== "late relay") relay();
   client.start();
@@ -200,7 +201,19 @@ describe("a secret is not written", () => {
     const error = await witError(() => secret.place(client, BEARER));
     client.written();
     await expect.poll(() => received).toBe("END");
-    expect(records()).toMatchObject([{ by: "host", event: "secret-refused", reason: error, secret: "token" }]);
+    expect(records()).toMatchObject([
+      {
+        by: "host",
+        event: "secret-refused",
+        reason: error,
+        secret: "token",
+        server_name: options.name ?? "api.example.com",
+        field: "Authorization",
+        // What the guest's hands were in leads nowhere that the host knows of.
+        ...(error === "not-dialled" ? {} : { connection: 7, dial: 1, host: options.name ?? "api.example.com", port }),
+      },
+    ]);
+    expect("dial" in records()[0]!).toBe(error !== "not-dialled");
     return error;
   };
 
@@ -280,11 +293,17 @@ describe("a secret is not written", () => {
   });
 
   it("in a form that would break out of its line", async () => {
-    const { it: guest, secret } = instance({ forms: [{ basic: "Authorization" }] });
+    const { it: guest, secret, records } = instance({ forms: [{ basic: "Authorization" }] });
     const client = await connected(guest);
     const fields = ["A\r\nB", "A:", "A B", "", "\0"].map((name): WitForm => ({ tag: "basic", val: { name, user: "a" } }));
     const users = ["a\r\nX: y", "a:b", "a\n", "\u00e9"].map((user): WitForm => ({ tag: "basic", val: { name: "Authorization", user } }));
     for (const form of [...fields, ...users]) expect(await witError(() => secret.place(client, form))).toBe("invalid-argument");
+    // No text of the guest's that is no field's name gets into the record.
+    expect(records()).toHaveLength(fields.length + users.length);
+    for (const record of records()) {
+      expect(record).toMatchObject({ event: "secret-refused", connection: 7, port });
+      expect(record).not.toHaveProperty("field");
+    }
   });
 
   it("before the connection is established, and after it ended", async () => {
