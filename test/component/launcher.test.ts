@@ -111,3 +111,35 @@ describe.runIf(process.platform === "linux")("exec", () => {
     expect(await run.ended).toMatchObject({ code: 5, stdout: "heard\n" });
   });
 });
+
+describe.runIf(process.platform === "linux")("npm run sallyport", () => {
+  it.each([["quiet", ["-s"]] as const, ["as it is", []] as const])(
+    "hands a signal on to the program, which ends with it (%s)",
+    async (_, flags) => {
+      const args = ["run", ...flags, "sallyport", "--", "serve", folder, "--self-signed", "localhost", "--listen", "127.0.0.1:0"];
+      const child = spawn("npm", args, {
+        cwd: fileURLToPath(new URL("../..", import.meta.url)),
+        stdio: ["ignore", "pipe", "pipe"],
+        env: { ...process.env, TMPDIR: folder },
+        // For the end of this test: whatever is left then.
+        detached: true,
+      });
+      try {
+        let text = "";
+        for (const output of [child.stdout, child.stderr]) output.on("data", (chunk) => (text += String(chunk)));
+        await expect.poll(() => text, { timeout: 20_000 }).toMatch(/listening on https:\/\/127\.0\.0\.1:\d+/);
+        let isOver = false;
+        // Once nobody holds these outputs any more, a program that npm left behind included.
+        child.once("close", () => (isOver = true));
+        child.kill("SIGTERM");
+        await expect.poll(() => isOver, { timeout: 20_000 }).toBe(true);
+      } finally {
+        try {
+          process.kill(-child.pid!, "SIGKILL");
+        } catch {
+          // Nothing is left.
+        }
+      }
+    },
+  );
+});
