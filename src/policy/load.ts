@@ -6,7 +6,7 @@ import { hostPolicy } from "./load-host.ts";
 import type { HostPolicy, Permitted, Policy, Settings } from "./policy.ts";
 import { Faults, PolicyError } from "./policy-error.ts";
 import { RouteCache } from "./route-cache.ts";
-import { type PolicyFile, policyFile } from "./policy-file.ts";
+import { type PolicyFile, policyFile, policyVersion } from "./policy-file.ts";
 
 /**
  * Load a policy from its JSON text. The rules are those of `docs/policy.schema.json`, and beyond them: no member twice, every
@@ -44,7 +44,11 @@ export function loadPolicy(text: string): Policy {
 function readFile(text: string): PolicyFile {
   const faults = new Faults();
   try {
-    const file = policyFile.read(readJson(text), "$", faults);
+    const value = readJson(text);
+    // What another version says is no fault of this one's.
+    if (value instanceof Map && typeof value.get("version") === "number") policyVersion.read(value.get("version"), "$.version", faults);
+    faults.throwIfAny();
+    const file = policyFile.read(value, "$", faults);
     faults.throwIfAny();
     return file!;
   } catch (error) {

@@ -17,6 +17,7 @@ import {
   parsed,
   required,
   section,
+  type Shape,
   type ShapeOf,
   text,
   whole,
@@ -26,6 +27,9 @@ import {
 class NotAccepted extends Error {
   readonly code = "ERR_SALLYPORT_POLICY_TEXT";
 }
+
+/** Of the format. */
+const VERSION = 1;
 
 const name = text({ about: "a name of letters, digits, . _ and -", pattern: "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", maxLength: 64 });
 const path = text({ about: "a path, relative to the policy's folder", pattern: "^[^\\u0000-\\u001f]+$", maxLength: 4096 });
@@ -234,10 +238,24 @@ const audit = object("The audit log", {
   fsync: defaulting(choice("never", "second", "record"), "second", "how often the file is forced to the disk"),
 });
 
+/** The version of the format: of another one nothing else can be read. */
+export const policyVersion: Shape<number> = {
+  schema: whole(VERSION, VERSION).schema,
+  read(value, path, faults) {
+    if (value === VERSION) return value;
+    if (typeof value !== "number") return faults.add(path, `the number ${VERSION} is expected: the one version that this program knows`);
+    return faults.add(
+      path,
+      `this program knows version ${VERSION} alone, and this is version ${value}: ` +
+        (value > VERSION ? `use a newer sallyport, or write the policy as version ${VERSION}` : `write the policy as version ${VERSION}`),
+    );
+  },
+};
+
 /** The whole file. Strict: unknown members are faults everywhere. */
 export const policyFile = object("What a sallyport proxy does with each connection and request", {
   $schema: optional(text({ about: "the address of this schema", maxLength: 1024 }), "the address of this schema, for editors"),
-  version: required(whole(1, 1), "the version of this format: 1"),
+  version: required(policyVersion, `the version of this format: ${VERSION}`),
   default: defaulting(choice("deny", "tunnel", "intercept"), "deny", "the mode of hosts that no rule is for; never for addresses"),
   ports: optional(
     list(whole(1, 65_535), { minItems: 1, maxItems: 100 }),

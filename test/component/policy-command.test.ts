@@ -34,6 +34,13 @@ describe("sallyport policy", () => {
     expect(JSON.parse(json.stdout)).toMatchObject({ accepted: false, faults: [{ path: "$.dney" }, { path: "$.hosts[0].match[0]" }] });
   });
 
+  it("says of a policy of another version which one it knows, and what to do", async () => {
+    const { code, stderr } = await policy("check", write("later.json", '{"version":2,"hosts":[],"approvals":{}}'));
+    expect(code).toBe(65);
+    expect(stderr).toContain("$.version: this program knows version 1 alone, and this is version 2: use a newer sallyport");
+    expect(stderr).not.toContain("approvals");
+  });
+
   it.each<[string, object, string]>([
     ["intercepts addresses alone", { hosts: [{ match: ["192.0.2.1"], mode: "intercept" }] }, "name a domain in ca.permit"],
     ["intercepts a public suffix", { hosts: [{ match: ["*.co.uk"], mode: "intercept" }] }, '"co.uk" is a public suffix'],

@@ -231,6 +231,20 @@ describe("a policy that is refused names the place", () => {
     expect(textFaults('{"version":1,"__proto__":{"default":"tunnel"}}')).toEqual(["$.__proto__"]);
   });
 
+  it("of another version that it is of one, what to do, and nothing that only this version minds", () => {
+    const later = refusal('{"version":2,"hosts":{"a.example":{"mode":"mirror"}},"approvals":[]}');
+    expect(later.message).toBe(
+      "$.version: this program knows version 1 alone, and this is version 2: use a newer sallyport, or write the policy as version 1",
+    );
+    expect(refusal('{"version":0,"host":[]}').message).toBe(
+      "$.version: this program knows version 1 alone, and this is version 0: write the policy as version 1",
+    );
+    const texts = refusal('{"version":"2","host":[]}');
+    expect(texts.faults.map(({ path }) => path)).toEqual(["$.host", "$.version"]);
+    expect(texts.message).toContain("$.version: the number 1 is expected: the one version that this program knows");
+    expect(refusal("{}").faults).toEqual([{ path: "$.version", message: expect.stringMatching(/missing|required/) }]);
+  });
+
   it("but no more than fifty of them", () => {
     expect(faults({ deny: Array.from({ length: 200 }, () => "*") })).toHaveLength(50);
   });
