@@ -21,7 +21,7 @@ interface Subject {
 
 /** Run the wanted cases. */
 export async function benchProxy({ words, rounds, smoke, json }: ProxyBenchOptions): Promise<void> {
-  const wanted = ["bulk relay", "new connections", "new host", "keep-alive bytes", "rule", "idle", "memory", "slow", "workers"]
+  const wanted = ["bulk relay", "new connections", "new host", "keep-alive bytes", "rule", "idle", "memory", "slow", "trapped", "workers"]
     .map((name) => `proxy: ${name}`)
     .filter((name) => words.length === 0 || words.some((word) => name.includes(word)));
   if (wanted.length === 0) return;
@@ -41,7 +41,7 @@ export async function benchProxy({ words, rounds, smoke, json }: ProxyBenchOptio
     open.push(process);
     return { process, ready: await process.ask<ProxyReady>(order) };
   };
-  const startOurs = (workers = 1) => started({ tag: "start-ours", workers, serverPort, rootPem });
+  const startOurs = (workers = 1) => started({ tag: "start-ours", workers, serverPort, rootPem, decides: false });
   const hosts = ["a.relay.test", "a.rules.test"];
 
   const way = ({ ready }: Subject, host: string, hostPort = 443): Way => ({ ...ready, host, hostPort });
@@ -180,6 +180,32 @@ export async function benchProxy({ words, rounds, smoke, json }: ProxyBenchOptio
           await clients.ask({ tag: "let-go" });
           const p99 = (times: number[]) => `${quantile(times, 0.99).toFixed(2)} ms`;
           report(`${name} clients, p99 of the others' requests`, { alone: p99(alone), beside: p99(beside), target: "stated" }, json);
+          break;
+        }
+        case "proxy: trapped": {
+          const decided = await started({ tag: "start-ours", workers: 1, serverPort, rootPem, decides: true });
+          const order = (requestCount: number) => ({
+            ...requests(decided, `p${serverPort}.decided.test`),
+            count: requestCount,
+            lanes: 4,
+          });
+          // Each waits for a new instance of the rules, or for the second that an answer may take, too.
+          const few = smoke ? { alone: 40, trap: 8, hang: 4 } : { alone: 2000, trap: 400, hang: 40 };
+          const p99 = (times: number[]) => `${quantile(times, 0.99).toFixed(2)} ms`;
+          await timesOf(order(few.alone));
+          const figures: Record<string, string> = { alone: p99(await timesOf(order(few.alone))) };
+          for (const how of ["trap", "hang"] as const) {
+            await clients.ask({ tag: "hold-asking", way: way(decided, `${how}.decided.test`) });
+            const times = await timesOf(order(few[how]));
+            const failures = await clients.ask<number>({ tag: "let-go" });
+            figures[how] = `${p99(times)} (${failures} failed decisions)`;
+          }
+          await decided.process.ask({ tag: "stop" });
+          report(
+            `${name} rules, p99 of the others' requests while one client keeps its decisions failing`,
+            { ...figures, target: "stated" },
+            json,
+          );
           break;
         }
         case "proxy: workers": {

@@ -4,6 +4,7 @@ import tls from "node:tls";
 import type { ClientOrder, Way } from "./orders.ts";
 
 const held: net.Socket[] = [];
+let asking: { stop(): Promise<number> } | undefined;
 
 process.on("message", (order: ClientOrder) => {
   void carryOut(order).then(
@@ -33,9 +34,15 @@ async function carryOut(order: ClientOrder): Promise<unknown> {
       return undefined;
     case "hold-slow":
       return await holdSlow(order);
-    case "let-go":
-      for (const socket of held.splice(0)) socket.destroy();
+    case "hold-asking":
+      asking = askOn(order.way);
       return undefined;
+    case "let-go": {
+      for (const socket of held.splice(0)) socket.destroy();
+      const refusals = await asking?.stop();
+      asking = undefined;
+      return refusals;
+    }
   }
 }
 
@@ -198,6 +205,34 @@ async function holdSlow({ way, count, bytes }: ClientOrder & { tag: "hold-slow" 
     for (const socket of [half, hello, unread]) socket.on("error", () => {});
     held.push(half, hello, unread);
   }
+}
+
+/** @returns what ends it: how often it was refused by then */
+function askOn(way: Way): { stop(): Promise<number> } {
+  const over = new AbortController();
+  const run = async () => {
+    let refusals = 0;
+    while (!over.signal.aborted) {
+      const socket = net.connect({ port: way.port, host: "127.0.0.1", noDelay: true });
+      socket.on("error", () => {});
+      socket.write(`CONNECT ${way.host}:443 HTTP/1.1\r\nHost: ${way.host}:443\r\nProxy-Authorization: ${way.authorization}\r\n\r\n`);
+      const answer = await new Promise<string>((resolve) => {
+        socket.once("data", (bytes: Buffer) => resolve(bytes.toString("latin1"))).once("close", () => resolve(""));
+      });
+      socket.destroy();
+      if (!answer.startsWith("HTTP/1.1 403 ")) throw new Error(`it should have been refused: ${JSON.stringify(answer)}`);
+      refusals++;
+    }
+    return refusals;
+  };
+  const running = run();
+  running.catch(() => {});
+  return {
+    stop: () => {
+      over.abort();
+      return running;
+    },
+  };
 }
 
 function closed(socket: tls.TLSSocket): Promise<void> {

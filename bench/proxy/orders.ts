@@ -2,7 +2,8 @@
 
 /** What a proxy process is told. */
 export type SubjectOrder =
-  | { tag: "start-ours"; workers: number; serverPort: number; rootPem: string }
+  /** `decides`: rules of a component's, `bench/guests/decider.ts`, in place of the policy's. */
+  | { tag: "start-ours"; workers: number; serverPort: number; rootPem: string; decides: boolean }
   /** `leaves`: a certificate for each of these hosts is made ahead of time, since making it is not what is compared. */
   | { tag: "start-node"; serverPort: number; rootPem: string; leaves: string[] }
   /** Answers milliseconds of processor time of the whole process so far. */
@@ -45,6 +46,9 @@ export type ClientOrder =
   | { tag: "hold"; way: Way; count: number }
   /** Clients that behave badly: half a head, half a hello, an answer that is never read. They stay until `let-go`. */
   | { tag: "hold-slow"; way: Way; count: number; bytes: number }
+  /** One client that asks for this host again as soon as it has been refused. It stays until `let-go`. */
+  | { tag: "hold-asking"; way: Way }
+  /** Answers how often the one that stays asking was refused. */
   | { tag: "let-go" };
 
 /** What the server's process is told at its start; it answers its port. */

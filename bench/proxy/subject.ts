@@ -4,11 +4,15 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ownComponent } from "../../host/cli/own-component.ts";
 import { loadFile } from "../../host/cli/run-file.ts";
+import { loadComponent } from "../../host/component/cache.ts";
+import { componentize } from "../../host/component/componentize.ts";
+import { type ComponentCode, compileComponent } from "../../host/component/instance.ts";
 import { PolicySource } from "../../host/proxy/policy-source.ts";
 import { RunningProxy } from "../../host/proxy/running-proxy.ts";
 import { HOST_OF_SERVER, type ProxyReady, type SubjectAnswer, type SubjectOrder } from "./orders.ts";
 import { startNodeProxy } from "./node-proxy.ts";
 
+const inRepository = (path: string) => join(import.meta.dirname, "../..", path);
 let stop: () => Promise<void> = async () => {};
 let auditFile: string | undefined;
 
@@ -43,7 +47,7 @@ async function carryOut(order: SubjectOrder): Promise<unknown> {
   }
 }
 
-async function startOurs({ workers, serverPort, rootPem }: SubjectOrder & { tag: "start-ours" }): Promise<ProxyReady> {
+async function startOurs({ workers, serverPort, rootPem, decides }: SubjectOrder & { tag: "start-ours" }): Promise<ProxyReady> {
   const folder = mkdtempSync(join(tmpdir(), "sallyport-bench-"));
   chmodSync(folder, 0o700);
   writeFileSync(join(folder, "root.pem"), rootPem);
@@ -61,6 +65,7 @@ async function startOurs({ workers, serverPort, rootPem }: SubjectOrder & { tag:
     workers,
     tls: {},
     secrets: {},
+    ...(decides ? { decider: { code: await decider(folder) } } : {}),
     toGive: { identity: String, secret: String },
     tell: (line) => console.error(line),
   });
@@ -77,6 +82,18 @@ async function startOurs({ workers, serverPort, rootPem }: SubjectOrder & { tag:
   };
 }
 
+/** Rules that are asked for in place of the policy's. */
+async function decider(folder: string): Promise<ComponentCode> {
+  const component = await componentize({
+    entry: inRepository("bench/guests/decider.ts"),
+    wit: inRepository("wit/policy/decisions.wit"),
+    witDeps: [inRepository("wit/deps"), inRepository("wit/tls.wit")],
+    world: "decider",
+    engine: "quickjs",
+  });
+  return await compileComponent(await loadComponent(component, join(folder, "cache")));
+}
+
 /** Every host leads to the one server of the bench, so that no name has to be looked up. */
 function policy(serverPort: number): object {
   const front = { server_name: HOST_OF_SERVER, address: `127.0.0.1:${serverPort}` };
@@ -88,6 +105,8 @@ function policy(serverPort: number): object {
     limits: { connections: 10_000 },
     timeouts: { drain_seconds: 1 },
     hosts: [
+      // For the certificates of what a component decides on.
+      { match: ["*.decided.test"], mode: "front", front, upstream },
       { match: ["*.relay.test"], mode: "front", front, upstream },
       {
         match: ["*.rules.test"],
