@@ -14,6 +14,7 @@ export class PolicyUnusable extends Error {
 /** The policy that holds now, with what it refers to. Connections that began under an earlier one see the new one too. */
 export class LivePolicy {
   private state: Loaded | undefined;
+  private readonly replaced = new Set<() => void>();
 
   /** @throws {PolicyUnusable} before the first */
   get policy(): Policy {
@@ -43,6 +44,13 @@ export class LivePolicy {
       for (const name of policy.settings.anchors.keys()) certificates.set(name, readAnchors(folders, name));
     }
     this.state = { text, policy, certificates, anchors: new Map(), identities: new Map() };
+    for (const tell of this.replaced) tell();
+  }
+
+  /** Call `tell` whenever there is another policy, before anything else is done under it, until the returned function is called. */
+  onReplaced(tell: () => void): () => void {
+    this.replaced.add(tell);
+    return () => this.replaced.delete(tell);
   }
 
   /** Whom an upstream has to be vouched for by; `undefined`: the host's own anchors. @throws {PolicyUnusable} */

@@ -4,6 +4,7 @@ import { dropInOrder } from "../../src/bindings/drop.ts";
 import { attempt } from "../../src/bindings/errors.ts";
 import { wellFormed } from "../../src/bindings/text.ts";
 import type { Edits, HttpRequest, RequestDecision } from "../../src/policy/index.ts";
+import type { Passed } from "./conversation.ts";
 import { decided, pathOf, put, recordOf } from "./records.ts";
 import { targetText, type Visit } from "./service.ts";
 
@@ -15,15 +16,18 @@ export interface Unserved {
 
 /**
  * The decisions on the plain requests of one connection to one server. A client asks for the same few things again and again:
- * what was decided on them holds for as long as the policy does, and so does the record of it.
+ * what was decided on them holds for as long as the policy does, and so does the record of it. The host is told so, and does not
+ * ask again.
  */
 export class PlainDecisions implements Disposable {
   private readonly visit: Visit;
   private readonly question: (request: Request) => HttpRequest;
+  /** What the host was told to hold always. */
   private readonly known = new Map<string, Known>();
   private readonly edits = new Map<Edits, HostEdits>();
   private basis: object | undefined;
-  private current: Pick<Known, "question" | "decision"> | undefined;
+  /** What the host was not told of. */
+  private current: Known | undefined;
   private unserved: (Unserved & { readonly question: HttpRequest; readonly basis: object | undefined }) | undefined;
 
   constructor(visit: Visit, question: (request: Request) => HttpRequest) {
@@ -31,23 +35,17 @@ export class PlainDecisions implements Disposable {
     this.question = question;
   }
 
-  /** The request that was decided on last. */
-  get last(): { readonly method: string; readonly path: string; readonly persistent: true } {
-    const { method, path } = this.current!.question;
-    return { method, path, persistent: true };
-  }
-
   /**
    * Decide, and record it if the request may go on as it is.
    *
-   * @returns what is changed in it; `undefined` if there is more to do than that
+   * @returns `undefined` if there is more to do than that
    * @throws {NotRecorded}
    */
-  decide(request: Request): HostEdits | undefined | Promise<HostEdits | undefined> {
+  decide(request: Request): Passed | undefined | Promise<Passed | undefined> {
     const { client, service } = this.visit;
     const basis = service.decider.basis();
     if (basis === undefined || basis !== this.basis) this.forget(basis);
-    const key = `${request.method} ${request.host} ${request.target}`;
+    const key = keyOf(request);
     const known = this.known.get(key);
     if (known !== undefined) return this.allow(known);
     const question = this.question(request);
@@ -55,9 +53,11 @@ export class PlainDecisions implements Disposable {
     return decision instanceof Promise ? decision.then((late) => this.take(key, question, late)) : this.take(key, question, decision);
   }
 
-  /** The last request did not go on after all, and comes again. */
-  notAnswered(): void {
-    this.unserved = { ...this.current!, isRecorded: true, basis: this.basis };
+  /** A request did not go on after all, and comes again. */
+  notAnswered(request: Request): void {
+    const key = keyOf(request);
+    const known = this.current?.key === key ? this.current : this.known.get(key);
+    if (known !== undefined) this.unserved = { ...known, isRecorded: true, basis: this.basis };
   }
 
   /** What was decided on the last request if that is what is asked now: it was not served, and has been read again. */
@@ -72,7 +72,7 @@ export class PlainDecisions implements Disposable {
     this.forget(undefined);
   }
 
-  private take(key: string, question: HttpRequest, decision: RequestDecision): HostEdits | undefined {
+  private take(key: string, question: HttpRequest, decision: RequestDecision): Passed | undefined {
     const { client } = this.visit;
     const edits = decision.tag === "allow" && decision.edits.secrets.length === 0 ? this.editsOf(decision.edits) : undefined;
     if (edits === undefined) {
@@ -85,17 +85,18 @@ export class PlainDecisions implements Disposable {
       path: pathOf(question),
       target: targetText(question),
     });
-    const known = { question, decision, edits, event };
+    const always = this.basis !== undefined && key.length <= MOST_KEY ? event : undefined;
+    const known = { key, question, decision, edits, event, always };
     if (this.known.size >= MOST_KNOWN) this.known.clear();
-    if (this.basis !== undefined && key.length <= MOST_KEY) this.known.set(key, known);
+    if (always !== undefined) this.known.set(key, known);
     return this.allow(known);
   }
 
-  private allow(known: Known): HostEdits {
+  private allow(known: Known): Known {
     this.current = known;
     this.visit.service.summary.requests++;
     put(known.event);
-    return known.edits;
+    return known;
   }
 
   private editsOf(edits: Edits): HostEdits | undefined {
@@ -117,17 +118,21 @@ export class PlainDecisions implements Disposable {
   }
 }
 
-interface Known {
+interface Known extends Passed {
+  readonly key: string;
   readonly question: HttpRequest;
   readonly decision: RequestDecision;
-  readonly edits: HostEdits;
   readonly event: Event;
+}
+
+function keyOf({ method, host, target }: Request): string {
+  return `${method} ${host} ${target}`;
 }
 
 function isSame(a: HttpRequest, b: HttpRequest): boolean {
   return a.method === b.method && a.path === b.path && a.authority === b.authority && a.upgrade === b.upgrade;
 }
 
-/** Of thousands of connections each keeps so much. */
+/** Of thousands of connections each keeps so much. The host keeps no more of them. */
 const MOST_KNOWN = 16;
 const MOST_KEY = 512;

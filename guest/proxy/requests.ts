@@ -105,7 +105,7 @@ class RequestLoop implements Disposable {
       decisions !== undefined && !this.client.isBroken && this.client.reader.buffered === 0 && service.byPlaceholder.size === 0;
     const link = isPossible && this.link !== undefined ? this.usableLink(this.link.target) : undefined;
     if (decisions === undefined || link === undefined) return undefined;
-    const stop = await converse(this.client, link.streams, {
+    const { stop, last } = await converse(this.client, link.streams, {
       idle: seconds(service.live.policy.settings.timeouts.idle),
       headLimit: service.live.policy.settings.limits.headBytes,
       allowUnauthenticatedEnd: link.tls === undefined,
@@ -113,13 +113,17 @@ class RequestLoop implements Disposable {
       idleScope: client.idle,
       tally: client.tally,
       decide: (request) => decisions.decide(request),
+      onChange: (forget) => service.live.onReplaced(forget),
+      onUnasked: (count) => void (service.summary.requests += count),
     });
-    if (stop.tag === "not-answered") decisions.notAnswered();
     if (stop.tag === "idle") return { error: undefined };
-    if (stop.tag === "last") return await this.answered(decisions.last, link.target, stop.val.message);
+    if (last === undefined) return undefined;
+    if (stop.tag === "not-answered") decisions.notAnswered(last);
+    const answerable = { method: last.method, path: last.target, persistent: true };
+    if (stop.tag === "last") return await this.answered(answerable, link.target, stop.val.message);
     if (stop.tag !== "failed") return undefined;
     const { ofClient, error, begun } = stop.val;
-    return await this.exchangeFailed(decisions.last, link.target, { side: ofClient ? "client" : "server", error, begun });
+    return await this.exchangeFailed(answerable, link.target, { side: ofClient ? "client" : "server", error, begun });
   }
 
   next(): Promise<Incoming> {

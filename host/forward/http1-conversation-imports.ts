@@ -25,8 +25,30 @@ export type WitStop =
 /** The WIT variant `turn`. */
 export type WitTurn =
   | { tag: "none" }
-  | { tag: "request"; val: { method: string; target: string; host: string } }
+  | { tag: "request"; val: WitRequest }
   | { tag: "stopped"; val: WitStop };
+
+/** The WIT record `totals`. */
+export interface WitTotals {
+  fromClient: bigint;
+  toClient: bigint;
+  unasked: bigint;
+}
+
+/** The WIT record `request`. */
+export interface WitRequest {
+  method: string;
+  target: string;
+  host: string;
+}
+
+/** The WIT record `event` of `sallyport:gateway/audit`: of no interest here. */
+export type WitEvent = { kind: string };
+
+/** Where what the component has to say of requests is recorded. */
+export interface Records {
+  prepare(event: WitEvent): { readonly size: number; write(): boolean };
+}
 
 /** What of `sallyport:gateway/http` is about whole conversations. */
 export interface ConversationImports {
@@ -46,7 +68,7 @@ export interface ConversationImports {
   };
 }
 
-export function conversationImports(ledger: Ledger): ConversationImports {
+export function conversationImports(ledger: Ledger, records: Records): ConversationImports {
   class Edits extends EditsResource {
     static make(remove: string[], set: [string, string][]): Edits {
       const edits = HeadEdits.from(remove, set);
@@ -76,7 +98,7 @@ export function conversationImports(ledger: Ledger): ConversationImports {
           allowUnauthenticatedEnd,
         });
         conversation.start();
-        return new this(ledger, conversation);
+        return new this(ledger, conversation, records);
       }
     },
   };
@@ -95,10 +117,12 @@ export class EditsResource extends Resource {
 /** The WIT resource `conversation`. */
 export class ConversationResource extends Resource {
   readonly #conversation: Conversation;
+  readonly #records: Records;
 
-  constructor(ledger: Ledger, conversation: Conversation) {
+  constructor(ledger: Ledger, conversation: Conversation, records: Records) {
     super(ledger);
     this.#conversation = conversation;
+    this.#records = records;
   }
 
   subscribe(): Pollable {
@@ -120,13 +144,30 @@ export class ConversationResource extends Resource {
     if (!this.#conversation.forward(edits)) throw new WitError<HttpError>("wrong-phase");
   }
 
+  /** @throws {WitError<HttpError>} `wrong-phase` */
+  forwardAlways({ edits }: EditsResource, event: WitEvent): void {
+    const conversation = this.#conversation;
+    if (conversation.request === undefined) throw new WitError<HttpError>("wrong-phase");
+    const { size, write } = this.#records.prepare(event);
+    if (size <= MAX_RECORD) conversation.remember(edits, write);
+    conversation.forward(edits);
+  }
+
+  forget(): void {
+    this.#conversation.forget();
+  }
+
+  last(): WitRequest | undefined {
+    return this.#conversation.last;
+  }
+
   finish(): void {
     this.#conversation.finish();
   }
 
-  transferred(): [bigint, bigint] {
-    const [fromClient, toClient] = this.#conversation.transferred;
-    return [BigInt(fromClient), BigInt(toClient)];
+  totals(): WitTotals {
+    const { transferred, unasked } = this.#conversation;
+    return { fromClient: BigInt(transferred[0]), toClient: BigInt(transferred[1]), unasked: BigInt(unasked) };
   }
 
   /** @throws {WitError<HttpError>} `wrong-phase` */
@@ -148,6 +189,8 @@ export class ConversationResource extends Resource {
 }
 
 const NONE: WitTurn = { tag: "none" };
+/** Of a record that is kept to be written again, in characters. */
+const MAX_RECORD = 2048;
 
 function witStop(stop: ConversationStop): WitStop {
   if (stop.tag === "last") {

@@ -32,6 +32,12 @@ export type ConversationStop =
   | { tag: "last"; val: { message: Moved; bodyWhole: boolean } }
   | { tag: "failed"; val: { side: "client" | "server"; error: MoveFault; begun: boolean; bodyWhole: boolean } };
 
+/** What was decided on a request, for all that are the same. */
+interface Standing {
+  readonly edits: HeadEdits;
+  readonly record: () => boolean;
+}
+
 type Phase =
   | { tag: "waiting" }
   /** Somebody decides on it. */
@@ -50,6 +56,11 @@ export class Conversation {
   readonly #idleTimeout: number | undefined;
   readonly #headLimit: number;
   #phase: Phase = { tag: "waiting" };
+  /** What is passed on without asking, by what `keyOf` makes of it. The last was remembered last. */
+  readonly #standing = new Map<string, Standing>();
+  #unasked = 0;
+  #last: PlainRequest | undefined;
+  #looking = false;
   #finishing = false;
   #fromClient = 0;
   #toClient = 0;
@@ -93,6 +104,16 @@ export class Conversation {
     return this.#phase.tag === "stopped" ? this.#phase.stop : undefined;
   }
 
+  /** The request that was passed on last, or that is to be decided on. */
+  get last(): PlainRequest | undefined {
+    return this.request ?? this.#last;
+  }
+
+  /** Requests that were passed on without asking. */
+  get unasked(): number {
+    return this.#unasked;
+  }
+
   /** Bytes of requests that were read, and of answers that went to the client. */
   get transferred(): [fromClient: number, toClient: number] {
     const { body, response } = this.#phase.tag === "moving" ? this.#phase : { body: undefined, response: undefined };
@@ -106,15 +127,39 @@ export class Conversation {
    */
   forward(edits: HeadEdits): boolean {
     if (this.#phase.tag !== "request") return false;
-    const { request, head } = this.#phase;
+    this.#pass(this.#phase, edits);
+    return true;
+  }
+
+  /**
+   * Have requests with the same method, target and host as the one to decide on go on without asking, from the next one on.
+   *
+   * @param record called before each; one of which it answers false is asked about
+   */
+  remember(edits: HeadEdits, record: () => boolean): void {
+    const { request } = this;
+    const key = request === undefined ? "" : keyOf(request);
+    if (request === undefined || key.length > MAX_KEY) return;
+    this.#standing.delete(key);
+    this.#standing.set(key, { edits, record });
+    if (this.#standing.size <= MAX_STANDING) return;
+    for (const oldest of this.#standing.keys()) return void this.#standing.delete(oldest);
+  }
+
+  /** Ask about every request from here on. */
+  forget(): void {
+    this.#standing.clear();
+  }
+
+  #pass({ request, head }: Phase & { tag: "request" }, edits: HeadEdits): void {
+    this.#last = request;
     const { source, sink } = this.#server;
     const bytes = Buffer.from(edits.apply(request), "latin1");
     // Nothing may come where nothing was asked, neither an end nor an answer.
     const isUsable = source.available() === 0 && source.state().tag === "open" && sink.state().tag === "open";
     if (!isUsable || sink.capacity() < bytes.length) {
       this.#putBack(head);
-      this.#stop({ tag: "not-answered" });
-      return true;
+      return this.#stop({ tag: "not-answered" });
     }
     const { method, framing } = request;
     this.#fromClient += head.length;
@@ -128,7 +173,6 @@ export class Conversation {
     body?.start();
     // A body that failed at once has ended this too.
     if (response.outcome === undefined) response.start();
-    return true;
   }
 
   /** Take no further request: stop when the answer that is on its way has gone. */
@@ -168,13 +212,23 @@ export class Conversation {
     this.#end();
   }
 
-  /** Look for the next request. */
+  /** Look for requests. A loop, since a server may answer before it was written to the end. */
   #look(): void {
-    if (this.#phase.tag !== "waiting") return;
+    if (this.#looking) return;
+    this.#looking = true;
+    try {
+      while (this.#phase.tag === "waiting" && this.#takeNext());
+    } finally {
+      this.#looking = false;
+    }
+  }
+
+  /** @returns whether there was a request that was passed on without asking */
+  #takeNext(): boolean {
     const { source } = this.#client;
     if (source.available() === 0) {
       if (source.state().tag !== "open") this.#stop({ tag: "not-plain" });
-      return;
+      return false;
     }
     const chunk = source.readChunk(MAX_PLAIN_HEAD);
     const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length);
@@ -183,11 +237,19 @@ export class Conversation {
     if (request === undefined) {
       this.#putBack(chunk);
       this.#stop({ tag: "not-plain" });
-      return;
+      return false;
     }
     if (end + 4 < chunk.length) source.unread(chunk.subarray(end + 4));
-    this.#phase = { tag: "request", request, head: chunk.subarray(0, end + 4) };
+    const phase = { tag: "request", request, head: chunk.subarray(0, end + 4) } as const;
+    this.#phase = phase;
+    const standing = this.#standing.size === 0 ? undefined : this.#standing.get(keyOf(request));
+    if (standing?.record() === true) {
+      this.#unasked++;
+      this.#pass(phase, standing.edits);
+      return true;
+    }
     this.changed.notify();
+    return false;
   }
 
   /** Something of the request or its answer is over. */
@@ -276,7 +338,15 @@ function carrier(source: Source, sink: Sink): HostMover {
   };
 }
 
+/** None of the three has a blank in it. */
+function keyOf({ method, target, host }: PlainRequest): string {
+  return `${method} ${target} ${host}`;
+}
+
 const EMPTY = new Uint8Array(0);
+/** Of thousands of connections each keeps so much. */
+const MAX_STANDING = 16;
+const MAX_KEY = 512;
 /** The longest delay that setTimeout takes. */
 const MAX_TIMER = 2 ** 31 - 1;
 const IDEMPOTENT: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS", "TRACE"]);

@@ -3,7 +3,7 @@ import { InputStream } from "../io/input-stream.ts";
 import { type Ledger, Resource } from "../io/ledger.ts";
 import { OutputStream } from "../io/output-stream.ts";
 import { Pollable } from "../io/poll.ts";
-import { type ConversationImports, conversationImports } from "./http1-conversation-imports.ts";
+import { type ConversationImports, conversationImports, type Records } from "./http1-conversation-imports.ts";
 import type { Subject } from "./http1-message.ts";
 import { UnreadSource } from "./unread-source.ts";
 import { MessageMover, type MoveFault, type MoveOptions } from "./http1-mover.ts";
@@ -42,7 +42,7 @@ export interface HttpImports extends ConversationImports {
   forwardResponse(source: InputStream, sink: OutputStream, requestMethod: string, options: HttpOptions): MoverResource;
 }
 
-export function httpImports(ledger: Ledger): HttpImports {
+export function httpImports(ledger: Ledger, records: Records): HttpImports {
   class Mover extends MoverResource {
     constructor(mover: MessageMover) {
       super(ledger, mover);
@@ -56,7 +56,7 @@ export function httpImports(ledger: Ledger): HttpImports {
     return new Mover(mover);
   };
   return {
-    ...conversationImports(ledger),
+    ...conversationImports(ledger, records),
     Mover,
     forwardBody: (source, sink, framing, options) => move(source, sink, bodySubject(framing), options),
     forwardResponse: (source, sink, requestMethod, options) =>

@@ -110,18 +110,17 @@ export class AuditLog {
    * @returns whether what it is about may go on: false if it was not written and the log is strict
    */
   write(record: AuditRecord): boolean {
-    this.#flush();
-    return this.#writeLines(`${auditLine(record)}\n`, 1);
+    return this.#writeLine(auditLine(record));
   }
 
   /**
-   * As `write`. Where a lost record refuses nothing and none has to be on the disk at once, it is written with others of the same
+   * As `write`, of a line that `auditLine` made. Where a lost record refuses nothing and none has to be on the disk at once, it is written with others of the same
    * turn of the event loop: a call of the system for each costs more than all the rest of it. What is written in this way is lost
    * with a thread that never gets to its next turn, so nothing goes here that an instance must not be able to leave out.
    */
-  writeSoon(record: AuditRecord): boolean {
-    if (this.#strict || this.#syncsEach || this.#closed) return this.write(record);
-    this.#waiting += `${auditLine(record)}\n`;
+  writeSoon(line: string): boolean {
+    if (this.#strict || this.#syncsEach || this.#closed) return this.#writeLine(line);
+    this.#waiting += `${line}\n`;
     this.#waitingCount++;
     if (this.#waiting.length > MAX_WAITING) this.#flush();
     else if (this.#flushing === undefined) {
@@ -140,6 +139,11 @@ export class AuditLog {
     this.#sync();
     this.#closed = true;
     closeSync(this.#fd);
+  }
+
+  #writeLine(line: string): boolean {
+    this.#flush();
+    return this.#writeLines(`${line}\n`, 1);
   }
 
   #hearOfExit(): void {

@@ -1,6 +1,7 @@
 import { WitError } from "../io/error.ts";
 import { type AuditRecord, MAX_AUDIT_LINE } from "./audit-log.ts";
 import { ConnectionRateLimit, type LimitContext, RateLimit, type Rates } from "./rate-limit.ts";
+import type { Recorder } from "./recorder.ts";
 
 interface TlsSide {
   version?: number;
@@ -35,21 +36,49 @@ export interface AuditEvent {
 }
 
 /** The imports `sallyport:gateway/audit` of one instance. */
-export function auditImports(context: LimitContext, rates: Rates): { record(event: AuditEvent): void } {
-  const { recorder } = context;
-  const all = new RateLimit(context, "audit-records", rates.auditRecords);
-  const ofConnection = new ConnectionRateLimit(context, "audit-records-of-connection", rates.auditRecordsPerConnection);
+export function auditImports(records: ComponentRecords): { record(event: AuditEvent): void } {
   return {
     /** @throws {WitError<"not-recorded">} */
     record(event) {
-      if (!recorder.keepsRecords) return;
-      const record = recordOf(event);
-      const cost = costOf(record);
-      const isWithin = (record["connection"] === undefined || ofConnection.take(Number(record["connection"]), cost)) && all.take(cost);
-      if (isWithin ? !recorder.component(record) : recorder.isStrict) throw new WitError("not-recorded");
+      if (!records.prepare(event).write()) throw new WitError("not-recorded");
     },
   };
 }
+
+/** A record that may be written more than once. */
+export interface PreparedRecord {
+  /** What is kept for it, in characters. */
+  readonly size: number;
+  /** @returns false if it was not written, and what it is about must not happen */
+  write(): boolean;
+}
+
+/** What a component says itself in the audit log, within what it may. */
+export class ComponentRecords {
+  readonly #recorder: Recorder;
+  readonly #all: RateLimit;
+  readonly #ofConnection: ConnectionRateLimit;
+
+  constructor(context: LimitContext, rates: Rates) {
+    this.#recorder = context.recorder;
+    this.#all = new RateLimit(context, "audit-records", rates.auditRecords);
+    this.#ofConnection = new ConnectionRateLimit(context, "audit-records-of-connection", rates.auditRecordsPerConnection);
+  }
+
+  /** Make a record of it. Each time that it is written counts. */
+  prepare(event: AuditEvent): PreparedRecord {
+    const recorder = this.#recorder;
+    if (!recorder.keepsRecords) return NOT_KEPT;
+    const record = recordOf(event);
+    const cost = costOf(record);
+    const connection = record["connection"] as number | undefined;
+    const { size, write } = recorder.component(record);
+    const isWithin = () => (connection === undefined || this.#ofConnection.take(connection, cost)) && this.#all.take(cost);
+    return { size, write: () => (isWithin() ? write() : !recorder.isStrict) };
+  }
+}
+
+const NOT_KEPT: PreparedRecord = { size: 0, write: () => true };
 
 /** One for each KiB that it begins. Texts are cut before they are written: at most 16. */
 function costOf(record: AuditRecord): number {

@@ -7,7 +7,7 @@ import type { KeyPair } from "../identity/private-identity.ts";
 import type { Resolver } from "../net/name-lookup.ts";
 import type { TcpConnection } from "../net/tcp-socket.ts";
 import type { TlsHost } from "../tls/tls-host.ts";
-import { auditImports } from "./audit.ts";
+import { auditImports, ComponentRecords } from "./audit.ts";
 import { type AuditGrant, AuditLog } from "./audit-log.ts";
 import { type ControlChannel, controlImports } from "./control.ts";
 import { type DeciderGrant, deciderImports, decisionTypes } from "./decider.ts";
@@ -74,10 +74,11 @@ export function gatewayImports(context: GatewayContext, grants: GatewayGrants): 
   const authorities = new Map(Object.entries(grants.authorities ?? {}).map(([name, packed]) => [name, Authority.fromWorker(packed)]));
   const limits: LimitContext = { ledger, recorder };
   const rates: Rates = { ...defaultRates, ...grants.rates };
+  const records = new ComponentRecords(limits, rates);
   const dialled = new WeakMap<TcpConnection, Dialled>();
   const rules = grants.dial === undefined ? undefined : new DialRules(grants.dial);
   return {
-    "sallyport:gateway/audit": auditImports(limits, rates),
+    "sallyport:gateway/audit": auditImports(records),
     "sallyport:gateway/authorities": authorityImports({
       ledger,
       identities,
@@ -97,7 +98,7 @@ export function gatewayImports(context: GatewayContext, grants: GatewayGrants): 
       rate: new RateLimit(limits, "dials", rates.dials),
     }),
     "sallyport:gateway/event-queue": eventQueueImports(ledger),
-    "sallyport:gateway/http": { ...httpImports(ledger) },
+    "sallyport:gateway/http": { ...httpImports(ledger, records) },
     "sallyport:gateway/secrets": {
       ...secretImports({
         ledger,

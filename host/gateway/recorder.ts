@@ -1,4 +1,4 @@
-import type { AuditLog, AuditRecord } from "./audit-log.ts";
+import { type AuditLog, auditLine, type AuditRecord } from "./audit-log.ts";
 import { LifeCounts, newLife } from "./instance-life.ts";
 
 /** What of an instance's records is the host's alone: time, instance, and who says it. */
@@ -38,20 +38,31 @@ export class Recorder {
    * @returns false if it could not be written, and what it is about must not happen
    */
   host(event: string, fields: AuditRecord): boolean {
-    return this.#write("host", { event, ...fields });
+    const log = this.#log;
+    if (log === undefined) return true;
+    const record = this.#record("host", { event, ...fields });
+    // What the host saw must be in the file before a guest runs on that could keep it from getting there.
+    return this.life.during(() => log.write(record)) ?? false;
   }
 
-  /** Record what the component says. As `host`. */
-  component(fields: AuditRecord): boolean {
-    return this.#write("component", fields);
+  /**
+   * Prepare what the component says, to be recorded as often as it says so.
+   *
+   * @returns `size`, in characters; `write` as `host`
+   */
+  component(fields: AuditRecord): { size: number; write: () => boolean } {
+    const log = this.#log;
+    if (log === undefined) return { size: 0, write: () => true };
+    const line = auditLine(this.#record("component", fields));
+    // Behind the time, which comes first.
+    const rest = line.slice(line.indexOf(","));
+    const write = () => log.writeSoon(`{"time":"${new Date().toISOString()}"${rest}`);
+    return { size: line.length, write: () => this.life.during(write) ?? false };
   }
 
-  #write(by: "host" | "component", fields: AuditRecord): boolean {
-    if (this.#log === undefined) return true;
+  #record(by: "host" | "component", fields: AuditRecord): AuditRecord {
     const record: Record<string, AuditRecord[string]> = { time: new Date().toISOString(), by, instance: this.instance };
     for (const key in fields) if (!RESERVED.has(key)) record[key] = fields[key];
-    const log = this.#log;
-    // What the host saw must be in the file before a guest runs on that could keep it from getting there.
-    return this.life.during(() => (by === "host" ? log.write(record) : log.writeSoon(record))) ?? false;
+    return record;
   }
 }

@@ -59,7 +59,7 @@ describe("the life of an instance", () => {
     const [file, life] = [place(), new LifeCounts(newLife())];
     const log = AuditLog.open({ file, mode: "best-effort" }, life);
     const recorder = new Recorder(log, life);
-    expect(recorder.component({ event: "waits" })).toBe(true);
+    expect(recorder.component({ event: "waits" }).write()).toBe(true);
     life.close(0);
     expect(recorder.host("late", {})).toBe(false);
     log.close();
