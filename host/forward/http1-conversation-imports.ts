@@ -23,10 +23,7 @@ export type WitStop =
   | { tag: "failed"; val: { ofClient: boolean; error: HttpError; begun: boolean; bodyWhole: boolean } };
 
 /** The WIT variant `turn`. */
-export type WitTurn =
-  | { tag: "none" }
-  | { tag: "request"; val: WitRequest }
-  | { tag: "stopped"; val: WitStop };
+export type WitTurn = { tag: "none" } | { tag: "request"; val: WitRequest } | { tag: "stopped"; val: WitStop };
 
 /** The WIT record `totals`. */
 export interface WitTotals {
