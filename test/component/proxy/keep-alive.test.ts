@@ -57,13 +57,14 @@ beforeAll(async () => {
 });
 beforeEach(() => void asked.splice(0));
 afterAll(async () => {
+  const records = proxy.said("request").length;
   await proxy[Symbol.asyncDispose]();
   server.close();
   server.closeAllConnections();
   expect(proxy.stderr()).toBe("");
   // Whoever let them through: each was counted, and recorded once.
   const { requests } = JSON.parse(/^summary (.*)$/m.exec(proxy.stdout())![1]!) as { requests: number };
-  expect(requests).toBe(proxy.said("request").length);
+  expect(requests).toBe(records);
 });
 
 /** A connection on which one request after another is sent; each answer has a length. */
