@@ -33,6 +33,8 @@ export class Transfer implements HostMover {
   #outcome: TransferOutcome | undefined;
   /** The source has stopped; what was written is still on its way through the sink. */
   #draining: TransferOutcome | undefined;
+  /** Whether something has to be done once the sink has room, or has handed everything on. */
+  #waitsForSink = false;
   #handedOver = false;
   #moving = false;
   #again = false;
@@ -53,7 +55,11 @@ export class Transfer implements HostMover {
   /** Begin; the outcome may be known before this returns. */
   start(): void {
     const move = () => this.#move();
-    this.#stopListening = [this.source.changed.listen(move), this.sink.changed.listen(move)];
+    // That bytes are on their way is of no interest while none wait for that.
+    const sinkChanged = () => {
+      if (this.#waitsForSink || this.sink.state().tag !== "open") this.#move();
+    };
+    this.#stopListening = [this.source.changed.listen(move), this.sink.changed.listen(sinkChanged)];
     this.#watchIdle();
     this.#move();
   }
@@ -151,6 +157,7 @@ export class Transfer implements HostMover {
       const capacity = this.sink.capacity();
       if (this.sink.absorb !== undefined) this.source.hold?.(capacity === 0);
       const room = Math.min(capacity, limit - this.#transferred);
+      this.#waitsForSink = room <= 0;
       if (room <= 0) break;
       const isLent = this.source.lend?.(room, this.#absorb) === true;
       // Whoever was lent them may have ended this: from here on the source is somebody else's.
@@ -198,6 +205,7 @@ export class Transfer implements HostMover {
 
   #drain(outcome: TransferOutcome): void {
     this.#draining = outcome;
+    this.#waitsForSink = true;
     this.#step();
   }
 

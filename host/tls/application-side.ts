@@ -6,6 +6,9 @@ import type { NodeTls } from "./node-tls.ts";
 /** Bytes that each private stream may hold between the guest and the TLS library. */
 const WINDOW = 256 * 1024;
 
+const OPEN = { tag: "open" } as const;
+const CLOSED = { tag: "closed" } as const;
+
 /** What the application side tells its connection. */
 export interface ApplicationEvents {
   /** The guest, or a mover, cut the connection. */
@@ -35,7 +38,7 @@ export class ApplicationSide {
   #withoutNotice = false;
   #inputDropped = false;
   #paused = false;
-  #ending: SourceState = { tag: "open" };
+  #ending: SourceState = OPEN;
 
   constructor(owner: StreamOwner, events: ApplicationEvents) {
     this.#events = events;
@@ -57,7 +60,7 @@ export class ApplicationSide {
       changed: this.#outputChanged,
       capacity: () => (this.#isStarted && this.#isWritable ? Math.max(0, WINDOW - this.#unwritten) : 0),
       pending: () => this.#unwritten,
-      state: () => this.#over ?? (this.#outputClosed ? { tag: "closed" } : { tag: "open" }),
+      state: () => this.#over ?? (this.#outputClosed ? CLOSED : OPEN),
       write: (bytes) => {
         if (this.#node !== undefined) this.#encrypt(this.#node, bytes);
         else this.#toWrite.push(bytes);
@@ -138,8 +141,10 @@ export class ApplicationSide {
   }
 
   #encrypt(node: NodeTls, bytes: Uint8Array): void {
-    node.write(bytes, () => this.#outputChanged.notify());
+    node.write(bytes, this.#onWritten);
   }
+
+  readonly #onWritten = (): void => this.#outputChanged.notify();
 
   #endOutput(node: NodeTls): void {
     if (!this.#withoutNotice) return node.end();

@@ -24,7 +24,7 @@ export class JsTransport extends EventEmitter {
   readonly allowHalfOpen = true;
   #events: TransportEvents | undefined;
   #flowing = false;
-  #acknowledge: (() => void) | undefined;
+  #acknowledge: { call: (request: object) => void; request: object } | undefined;
   #room: () => boolean;
 
   /** @param room whether written ciphertext is being taken away fast enough */
@@ -54,7 +54,7 @@ export class JsTransport extends EventEmitter {
     if (!this.#room()) return;
     const acknowledge = this.#acknowledge;
     this.#acknowledge = undefined;
-    acknowledge?.();
+    acknowledge?.call(acknowledge.request);
   }
 
   /** The connection is over: tell node:tls nothing more, and take nothing more from it. */
@@ -81,10 +81,10 @@ export class JsTransport extends EventEmitter {
     this.#events?.wrote(chunk);
   }
 
-  /** Call `acknowledge` as soon as more may be written. */
-  whenRoom(acknowledge: () => void): void {
-    if (this.#room()) acknowledge();
-    else this.#acknowledge = acknowledge;
+  /** Call `acknowledge` with the request as soon as more may be written. */
+  whenRoom(acknowledge: (request: object) => void, request: object): void {
+    if (this.#room()) acknowledge(request);
+    else this.#acknowledge = { call: acknowledge, request };
   }
 
   end(done?: () => void): this {
@@ -96,7 +96,7 @@ export class JsTransport extends EventEmitter {
   destroy(): this {
     const acknowledge = this.#acknowledge;
     this.#acknowledge = undefined;
-    acknowledge?.();
+    acknowledge?.call(acknowledge.request);
     this.detach();
     this.emit("close");
     return this;

@@ -7,6 +7,10 @@ const INBOUND_WINDOW = 256 * 1024;
 /** Bytes to the network that may wait before the TLS library is told to stop. */
 const OUTBOUND_MARK = 256 * 1024;
 
+const OPEN = { tag: "open" } as const;
+const CLOSED = { tag: "closed" } as const;
+const ENDED = { tag: "ended", ending: "authenticated" } as const;
+
 /** What the network side tells its connection. */
 export interface NetworkEvents {
   /** Bytes came, or the end did. */
@@ -49,7 +53,7 @@ export class NetworkSide {
       owner,
       changed: this.#inputChanged,
       available: () => this.#outbound.length,
-      state: () => (this.#outboundEnded ? { tag: "ended", ending: "authenticated" } : { tag: "open" }),
+      state: () => (this.#outboundEnded ? ENDED : OPEN),
       read: (max, scratch) => taken(this.#outbound.take(max, scratch)),
       readChunk: (max) => taken(this.#outbound.shift(max)),
       close: () => {
@@ -64,7 +68,7 @@ export class NetworkSide {
       changed: this.#outputChanged,
       capacity: () => (isOver() || !events.isTaking() ? 0 : Math.max(0, INBOUND_WINDOW - this.inbound.length)),
       pending: () => 0,
-      state: () => (isOver() ? { tag: "closed" } : { tag: "open" }),
+      state: () => (isOver() ? CLOSED : OPEN),
       write: (bytes) => {
         this.inbound.push(bytes);
         events.arrived();

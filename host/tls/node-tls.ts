@@ -142,7 +142,6 @@ export function startNodeTls(transport: JsTransport | Socket, options: NodeTlsOp
   socket.on("secure", () => events.finished());
   socket.on("error", (error: NodeJS.ErrnoException) => events.failed(error.code ?? "UNKNOWN"));
   let opened = false;
-  let pending = 0;
   let corked = false;
   const tell = (bytes: Uint8Array) => events.data(bytes);
   const uncork = () => {
@@ -163,20 +162,16 @@ export function startNodeTls(transport: JsTransport | Socket, options: NodeTlsOp
       socket.on("data", tell);
     },
     write(bytes, done) {
-      pending += bytes.length;
       // What is written in one turn becomes one run of records.
       if (!corked) {
         corked = true;
         socket.cork();
         process.nextTick(uncork);
       }
-      socket.write(bytes, () => {
-        pending -= bytes.length;
-        done();
-      });
+      socket.write(bytes, done);
     },
     get pending() {
-      return pending;
+      return socket.writableLength;
     },
     pause: () => void socket.pause(),
     resume: () => void socket.resume(),
@@ -240,12 +235,13 @@ function acknowledgeWritesEarly(handle: TlsHandle, transport: JsTransport): void
   const wrap = handle._parentWrap;
   if (wrap === undefined || wrap._handle === null) throw new Error("node:tls wrapped the transport in an unknown way");
   const stream = wrap._handle;
+  const acknowledge = (request: object) => {
+    if (wrap._handle !== null) stream.finishWrite(request, 0);
+  };
+  const later = (request: object) => process.nextTick(acknowledge, request);
   wrap.doWrite = (request, chunks) => {
-    const acknowledge = () => {
-      if (wrap._handle !== null) stream.finishWrite(request, 0);
-    };
     for (const chunk of chunks) transport.take(chunk);
-    transport.whenRoom(() => process.nextTick(acknowledge));
+    transport.whenRoom(later, request);
     return 0;
   };
 }
