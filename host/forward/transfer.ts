@@ -60,6 +60,7 @@ export class Transfer implements HostMover {
       if (this.#waitsForSink || this.sink.state().tag !== "open") this.#move();
     };
     this.#stopListening = [this.source.changed.listen(move), this.sink.changed.listen(sinkChanged)];
+    if (this.#options.limit === undefined) this.#stopListening.push(this.source.changed.take(this.#take));
     this.#watchIdle();
     this.#move();
   }
@@ -171,6 +172,22 @@ export class Transfer implements HostMover {
     }
     if (this.#transferred > before) this.#activity.lastMoved = monotonicNow();
   }
+
+  /** Bytes that have just arrived: straight on, unless something stands before them or the sink has no room for all of them. */
+  readonly #take = (bytes: Uint8Array): boolean => {
+    const { source, sink } = this;
+    if (this.#moving || this.#isOver || this.#draining !== undefined || source.available() > 0) return false;
+    if (sink.state().tag !== "open" || sink.capacity() < bytes.length) return false;
+    this.#moving = true;
+    this.#again = false;
+    this.#transferred += bytes.length;
+    this.#activity.lastMoved = performance.now();
+    sink.write(bytes);
+    this.#moving = false;
+    // What the write brought about.
+    if (this.#again) this.#move();
+    return true;
+  };
 
   /** Whether the streams are no longer moved here. */
   get #isOver(): boolean {

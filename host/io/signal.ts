@@ -16,6 +16,7 @@ export class Signal {
   /** Most signals have one listener at a time; a Set for each would be a tenth of a connection's memory. */
   #only: (() => void) | undefined;
   #several: Set<() => void> | undefined;
+  #taker: ((bytes: Uint8Array) => boolean) | undefined;
 
   /** Call `wake` on each `notify` until the returned function is called. */
   listen(wake: () => void): () => void {
@@ -26,6 +27,31 @@ export class Signal {
       this.#only = undefined;
     }
     return () => this.#forget(wake);
+  }
+
+  /**
+   * Have bytes offered that have just arrived, until the returned function is called: in place of keeping them, telling of them and
+   * being asked for them. One taker at a time.
+   *
+   * @param taker answers false to have them kept, and then has touched nothing
+   */
+  take(taker: (bytes: Uint8Array) => boolean): () => void {
+    this.#taker = taker;
+    return () => {
+      if (this.#taker === taker) this.#taker = undefined;
+    };
+  }
+
+  /** Offer bytes that would otherwise be kept, and told of. @returns whether they were taken; they belong to the taker then */
+  offer(bytes: Uint8Array): boolean {
+    // As in `notify`: what is taken may arrive somewhere else by that.
+    if (this.#taker === undefined || depth >= MAX_DEPTH) return false;
+    depth++;
+    try {
+      return this.#taker(bytes);
+    } finally {
+      depth--;
+    }
   }
 
   /**

@@ -76,7 +76,7 @@ export interface HostMover {
 /** Where an input-stream's bytes come from. */
 export interface Source {
   readonly owner?: StreamOwner;
-  /** Notified when bytes, an end or a failure arrived. */
+  /** Notified when bytes, an end or a failure arrived. Some sources offer bytes that arrive before they keep them. */
   readonly changed: Signal;
   /** Bytes that can be read now. */
   available(): number;

@@ -104,7 +104,7 @@ export class ApplicationSide {
 
   /** Decrypted bytes. */
   receive(bytes: Uint8Array): void {
-    if (this.#inputDropped) return;
+    if (this.#inputDropped || this.#inputChanged.offer(bytes)) return;
     this.#toRead.push(bytes);
     if (this.#toRead.length >= WINDOW && !this.#paused) {
       this.#paused = true;

@@ -26,6 +26,7 @@ export class JsTransport extends EventEmitter {
   #flowing = false;
   #acknowledge: { call: (request: object) => void; request: object } | undefined;
   #room: () => boolean;
+  #reader: ((bytes: Uint8Array) => void) | undefined;
 
   /** @param room whether written ciphertext is being taken away fast enough */
   constructor(events: TransportEvents, room: () => boolean) {
@@ -46,7 +47,13 @@ export class JsTransport extends EventEmitter {
 
   /** Ciphertext from the peer. Only while flowing. */
   deliver(bytes: Uint8Array): void {
-    this.emit("data", bytes);
+    if (this.#reader === undefined) this.emit("data", bytes);
+    else this.#reader(bytes);
+  }
+
+  /** Hand ciphertext to this from now on, and not to who listens for `data`. */
+  readBy(reader: (bytes: Uint8Array) => void): void {
+    this.#reader = reader;
   }
 
   /** There is room again: acknowledge the write that was waiting for it. */

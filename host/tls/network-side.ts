@@ -106,6 +106,10 @@ export class NetworkSide {
 
   send(bytes: Uint8Array): void {
     if (this.#inputDropped) return;
+    if (this.#inputChanged.offer(bytes)) {
+      this.#wasTaken = true;
+      return;
+    }
     this.#outbound.push(bytes);
     this.#inputChanged.notify();
   }

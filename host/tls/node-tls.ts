@@ -10,7 +10,8 @@ import { JsTransport } from "./js-transport.ts";
  * Not public, and why it is needed: `_handle.verifyError` and reading the peer before the handshake is done (a verdict
  * while our flight is withheld), `_handle.onkeylog` (sealing an alert; also works for servers), `_handle.onnewsession`
  * (the public event is tied to `tls.connect`), `_start` (a client on a TLSSocket that was not made by `tls.connect`, whose
- * checks we replace), `_tlsOptions` (what it keeps for nothing), the wrapper's `doWrite` (a public stream costs a `setImmediate` per write).
+ * checks we replace), `_tlsOptions` (what it keeps for nothing), the wrapper's `doWrite` (a public stream costs a `setImmediate` per write)
+ * and `_handle.readBuffer` (it is what its listener for `data` calls in the end).
  */
 
 /** What to give to node:tls. Every field is made by this host: nothing that a guest shaped comes through. */
@@ -90,6 +91,7 @@ interface TlsHandle {
 
 interface StreamHandle {
   finishWrite(request: object, status: number): void;
+  readBuffer(bytes: Uint8Array): void;
 }
 
 type PrivateSocket = tls.TLSSocket & {
@@ -120,7 +122,7 @@ export function startNodeTls(transport: JsTransport | Socket, options: NodeTlsOp
   // OpenSSL has it by now. Node keeps a copy of a few bytes, and with it the 64 KiB of which that is a part.
   socket._tlsOptions.ALPNProtocols = undefined;
   socket._releaseControl();
-  if (transport instanceof JsTransport) acknowledgeWritesEarly(handle, transport);
+  if (transport instanceof JsTransport) shortenWays(handle, transport);
   else {
     socket.on("close", () => events.closed?.());
     // A socket of ours stays half-open, and a peer that leaves within the handshake is gone all the same.
@@ -228,13 +230,15 @@ export function startNodeTls(transport: JsTransport | Socket, options: NodeTlsOp
 const MAX_CHAIN = 16;
 
 /**
- * Acknowledge a write as soon as the transport took it. Node's wrapper waits for a `setImmediate` after each; completing
- * inside the write is not an option either, since OpenSSL is still on the stack.
+ * Hand ciphertext to the wrapper's handle without an event for each piece, and acknowledge a write as soon as the transport took
+ * it. Node's wrapper waits for a `setImmediate` after each; completing inside the write is not an option either, since OpenSSL
+ * is still on the stack.
  */
-function acknowledgeWritesEarly(handle: TlsHandle, transport: JsTransport): void {
+function shortenWays(handle: TlsHandle, transport: JsTransport): void {
   const wrap = handle._parentWrap;
   if (wrap === undefined || wrap._handle === null) throw new Error("node:tls wrapped the transport in an unknown way");
   const stream = wrap._handle;
+  transport.readBy((bytes) => wrap._handle?.readBuffer(bytes));
   const acknowledge = (request: object) => {
     if (wrap._handle !== null) stream.finishWrite(request, 0);
   };
