@@ -166,27 +166,25 @@ export class Transfer implements HostMover {
       if (isLent) continue;
       const chunk = this.source.readChunk(room);
       if (chunk.length === 0) break;
-      this.#transferred += chunk.length;
-      this.sink.write(chunk);
+      this.#write(chunk);
       if (this.#isOver) break;
     }
     if (this.#transferred > before) this.#activity.lastMoved = monotonicNow();
   }
 
   /** Bytes that have just arrived: straight on, unless something stands before them or the sink has no room for all of them. */
-  readonly #take = (bytes: Uint8Array): boolean => {
+  readonly #take = (bytes: Uint8Array, lent: boolean): boolean => {
     const { source, sink } = this;
     if (this.#moving || this.#isOver || this.#draining !== undefined || source.available() > 0) return false;
     if (sink.state().tag !== "open" || sink.capacity() < bytes.length) return false;
     this.#moving = true;
     this.#again = false;
-    this.#transferred += bytes.length;
-    this.#activity.lastMoved = performance.now();
-    sink.write(bytes);
+    const isTaken = lent ? this.#absorb(bytes) : this.#write(bytes);
+    if (isTaken) this.#activity.lastMoved = performance.now();
     this.#moving = false;
-    // What the write brought about.
-    if (this.#again) this.#move();
-    return true;
+    // What this brought about, or a source that has to be held: what comes next would have to be kept.
+    if (this.#again || (lent && sink.capacity() === 0)) this.#move();
+    return isTaken;
   };
 
   /** Whether the streams are no longer moved here. */
@@ -199,6 +197,12 @@ export class Transfer implements HostMover {
     this.#transferred += bytes.length;
     return true;
   };
+
+  #write(bytes: Uint8Array): true {
+    this.#transferred += bytes.length;
+    this.sink.write(bytes);
+    return true;
+  }
 
   #sourceEnded({ ending, mayBeCut }: SourceState & { tag: "ended" }): void {
     const { atEnd } = this.#options;

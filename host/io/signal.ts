@@ -6,6 +6,9 @@ export interface Readiness {
   listen(wake: () => void): () => void;
 }
 
+/** Takes bytes, and keeps none of them that are lent. @returns false if it does not take them */
+export type Taker = (bytes: Uint8Array, lent: boolean) => boolean;
+
 /** How deep changes may cause one another on one stack. */
 const MAX_DEPTH = 32;
 
@@ -16,7 +19,7 @@ export class Signal {
   /** Most signals have one listener at a time; a Set for each would be a tenth of a connection's memory. */
   #only: (() => void) | undefined;
   #several: Set<() => void> | undefined;
-  #taker: ((bytes: Uint8Array) => boolean) | undefined;
+  #taker: Taker | undefined;
 
   /** Call `wake` on each `notify` until the returned function is called. */
   listen(wake: () => void): () => void {
@@ -35,20 +38,25 @@ export class Signal {
    *
    * @param taker answers false to have them kept, and then has touched nothing
    */
-  take(taker: (bytes: Uint8Array) => boolean): () => void {
+  take(taker: Taker): () => void {
     this.#taker = taker;
     return () => {
       if (this.#taker === taker) this.#taker = undefined;
     };
   }
 
-  /** Offer bytes that would otherwise be kept, and told of. @returns whether they were taken; they belong to the taker then */
-  offer(bytes: Uint8Array): boolean {
+  /**
+   * Offer bytes that would otherwise be kept, and told of.
+   *
+   * @param lent whether their memory is used again afterwards; otherwise it belongs to the taker
+   * @returns whether they were taken
+   */
+  offer(bytes: Uint8Array, lent = false): boolean {
     // As in `notify`: what is taken may arrive somewhere else by that.
     if (this.#taker === undefined || depth >= MAX_DEPTH) return false;
     depth++;
     try {
-      return this.#taker(bytes);
+      return this.#taker(bytes, lent);
     } finally {
       depth--;
     }

@@ -180,13 +180,16 @@ export class TcpSource implements Source {
   /** @internal for TcpConnection */
   push(chunk: Uint8Array): void {
     if (this.#closed || this.#state.tag !== "open") return;
-    this.#enqueue(new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.length));
+    const bytes = new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.length);
+    if (this.changed.offer(bytes)) return;
+    this.#enqueue(bytes);
     this.changed.notify();
   }
 
   /** @internal for TcpConnection: as `push`, of bytes that are valid until this returns */
   arrive(bytes: Uint8Array): void {
     if (this.#closed || this.#state.tag !== "open") return;
+    if (this.changed.offer(bytes, true)) return;
     this.#lent = bytes;
     try {
       this.changed.notify();
