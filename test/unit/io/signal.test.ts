@@ -81,3 +81,58 @@ describe("a signal", () => {
     expect(told).toBe(100);
   });
 });
+
+describe("bytes that are offered", () => {
+  const bytes = Uint8Array.of(1, 2, 3);
+
+  it("go to who takes them at the moment, as lent or as its own", () => {
+    const signal = new Signal();
+    const taken: [Uint8Array, boolean][] = [];
+    signal.take((...offered) => taken.push(offered) > 0);
+    expect([signal.offer(bytes), signal.offer(bytes, true)]).toEqual([true, true]);
+    expect(taken).toEqual([
+      [bytes, false],
+      [bytes, true],
+    ]);
+  });
+
+  it("are nobody's while nobody takes them, or who does will not", () => {
+    const signal = new Signal();
+    expect(signal.offer(bytes)).toBe(false);
+    const stop = signal.take(() => false);
+    expect(signal.offer(bytes)).toBe(false);
+    stop();
+    expect(signal.offer(bytes)).toBe(false);
+  });
+
+  it("do not stop going to the next taker because the one before stops late", () => {
+    const signal = new Signal();
+    const stop = signal.take(() => false);
+    signal.take(() => true);
+    stop();
+    expect(signal.offer(bytes)).toBe(true);
+  });
+
+  it("are not taken while changes cause one another without an end in sight", () => {
+    const signal = new Signal();
+    let deepest = 0;
+    const offer = (level: number): boolean => {
+      deepest = Math.max(deepest, level);
+      signal.take(() => offer(level + 1));
+      return signal.offer(bytes);
+    };
+    expect(offer(0)).toBe(false);
+    expect(deepest).toBeLessThan(100);
+  });
+
+  it("are offered again after a taker threw", () => {
+    const signal = new Signal();
+    const stop = signal.take(() => {
+      throw new Error("of a taker");
+    });
+    for (let i = 0; i < 100; i++) expect(() => signal.offer(bytes)).toThrow("of a taker");
+    stop();
+    signal.take(() => true);
+    expect(signal.offer(bytes)).toBe(true);
+  });
+});
