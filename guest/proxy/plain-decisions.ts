@@ -16,17 +16,16 @@ export interface Unserved {
 
 /**
  * The decisions on the plain requests of one connection to one server. A client asks for the same few things again and again:
- * what was decided on them holds for as long as the policy does, and so does the record of it. The host is told so, and does not
- * ask again.
+ * what was decided on them holds for as long as the policy does, and so does the record of it. When one comes again, the host is
+ * told that it holds always, and asks no more.
  */
 export class PlainDecisions implements Disposable {
   private readonly visit: Visit;
   private readonly question: (request: Request) => HttpRequest;
-  /** What the host was told to hold always. */
   private readonly known = new Map<string, Known>();
   private readonly edits = new Map<Edits, HostEdits>();
   private basis: object | undefined;
-  /** What the host was not told of. */
+  /** What was decided on last. */
   private current: Known | undefined;
   private unserved: (Unserved & { readonly question: HttpRequest; readonly basis: object | undefined }) | undefined;
 
@@ -47,7 +46,7 @@ export class PlainDecisions implements Disposable {
     if (basis === undefined || basis !== this.basis) this.forget(basis);
     const key = keyOf(request);
     const known = this.known.get(key);
-    if (known !== undefined) return this.allow(known);
+    if (known !== undefined) return { edits: this.allow(known), always: known.event };
     const question = this.question(request);
     const decision = service.decider.decideRequest(question, client.id);
     return decision instanceof Promise ? decision.then((late) => this.take(key, question, late)) : this.take(key, question, decision);
@@ -85,18 +84,18 @@ export class PlainDecisions implements Disposable {
       path: pathOf(question),
       target: targetText(question),
     });
-    const always = this.basis !== undefined && key.length <= MOST_KEY ? event : undefined;
-    const known = { key, question, decision, edits, event, always };
+    const known = { key, question, decision, edits, event };
     if (this.known.size >= MOST_KNOWN) this.known.clear();
-    if (always !== undefined) this.known.set(key, known);
-    return this.allow(known);
+    if (this.basis !== undefined && key.length <= MOST_KEY) this.known.set(key, known);
+    // Only what comes again is worth telling the host: that costs as much as the record does.
+    return { edits: this.allow(known), always: undefined };
   }
 
-  private allow(known: Known): Known {
+  private allow(known: Known): HostEdits {
     this.current = known;
     this.visit.service.summary.requests++;
     put(known.event);
-    return known;
+    return known.edits;
   }
 
   private editsOf(edits: Edits): HostEdits | undefined {
@@ -118,10 +117,11 @@ export class PlainDecisions implements Disposable {
   }
 }
 
-interface Known extends Passed {
+interface Known {
   readonly key: string;
   readonly question: HttpRequest;
   readonly decision: RequestDecision;
+  readonly edits: HostEdits;
   readonly event: Event;
 }
 
