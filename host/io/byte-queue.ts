@@ -92,9 +92,8 @@ export class ByteQueue {
 
   #advance(): void {
     this.#chunks[this.#head++] = EMPTY;
-    if (this.#head === this.#chunks.length) this.#chunks.length = 0;
-    else if (this.#head < 64) return;
-    else this.#chunks.splice(0, this.#head);
+    if (this.#head < 64 && this.#head < this.#chunks.length) return;
+    this.#chunks.splice(0, this.#head);
     this.#head = 0;
   }
 }
