@@ -11,7 +11,7 @@ import { JsTransport } from "./js-transport.ts";
  * while our flight is withheld), `_handle.onkeylog` (sealing an alert; also works for servers), `_handle.onnewsession`
  * (the public event is tied to `tls.connect`), `_start` (a client on a TLSSocket that was not made by `tls.connect`, whose
  * checks we replace), `_tlsOptions` (what it keeps for nothing), the wrapper's `doWrite` (a public stream costs a `setImmediate` per write)
- * and `_handle.readBuffer` (it is what its listener for `data` calls in the end), `_readableState.readingMore` (a tick for each piece).
+ * and `_handle.readBuffer` (it is what its listener for `data` calls in the end).
  */
 
 /** What to give to node:tls. Every field is made by this host: nothing that a guest shaped comes through. */
@@ -99,7 +99,7 @@ type PrivateSocket = tls.TLSSocket & {
   _start(): void;
   _releaseControl(): void;
   setServername(name: string): void;
-  _readableState: { ended: boolean; readingMore: boolean };
+  _readableState: { ended: boolean };
   _tlsOptions: { ALPNProtocols?: Uint8Array | undefined };
 };
 
@@ -145,12 +145,7 @@ export function startNodeTls(transport: JsTransport | Socket, options: NodeTlsOp
   socket.on("error", (error: NodeJS.ErrnoException) => events.failed(error.code ?? "UNKNOWN"));
   let opened = false;
   let corked = false;
-  const readable = socket._readableState;
-  const tell = (bytes: Uint8Array) => {
-    // Else Node looks in a turn of its own, after each piece, whether it should ask the socket for more: which goes on by itself.
-    readable.readingMore = true;
-    events.data(bytes);
-  };
+  const tell = (bytes: Uint8Array) => events.data(bytes);
   const uncork = () => {
     corked = false;
     socket.uncork();
