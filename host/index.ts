@@ -11,7 +11,7 @@ import { type GrantTexts, Grants } from "./net/grants.ts";
 import { InProcessListener } from "./net/in-process.ts";
 import { NameLookup, type Resolver } from "./net/name-lookup.ts";
 import { type TlsGrants, tlsOptions } from "./tls/grants.ts";
-import { connectionImports } from "./tls/imports.ts";
+import { type ConnectionImports, connectionImports } from "./tls/imports.ts";
 import { TlsHost } from "./tls/tls-host.ts";
 import { ed25519Imports, type SignerGrants } from "./tokens/imports.ts";
 import { type CliOptions, cliImports } from "./wasi/cli.ts";
@@ -103,6 +103,7 @@ export function createImports(options: ImportsOptions = {}): Imports {
       return tls.anchors;
     },
   });
+  const connections = connectionImports({ ledger, tls, identities });
   const interfaces: Record<string, object> = {
     ...ioImports,
     ...clocksImports(ledger),
@@ -110,18 +111,18 @@ export function createImports(options: ImportsOptions = {}): Imports {
     ...cliImports(ledger, options),
     ...socketsImports(context),
     ...filesystemImports(context, options.preopens ?? []),
-    ...tlsImports(ledger, tls, identities),
+    ...tlsImports(ledger, tls, identities, connections),
     ...ed25519Imports(ledger, options.signers),
-    ...gatewayImports({ ledger, recorder, control, identities, tls, resolver: options.resolver }, options.gateway ?? {}),
+    ...gatewayImports({ ledger, recorder, control, identities, tls, connections, resolver: options.resolver }, options.gateway ?? {}),
   };
   return { imports: withVersions(interfaces), ledger, control, inProcess, dispose: () => ledger.close() };
 }
 
-function tlsImports(ledger: Ledger, tls: TlsHost, identities: IdentityClasses): Record<string, object> {
+function tlsImports(ledger: Ledger, tls: TlsHost, identities: IdentityClasses, connections: ConnectionImports): Record<string, object> {
   return {
     "sallyport:tls/types": {},
     "sallyport:tls/identities": identities,
-    "sallyport:tls/connection": connectionImports({ ledger, tls, identities }),
+    "sallyport:tls/connection": connections,
     "sallyport:tls/forward": forwardImports(ledger),
     "wasi:tls/types": wasiTlsImports(ledger, tls),
   };

@@ -4,7 +4,7 @@ import type { TcpConnection } from "../../src/net/tcp-connection.ts";
 import { type Scope, SECOND, wait as poll } from "../../src/reactor/index.ts";
 import type { TlsConnection } from "../../src/tls/index.ts";
 import { answer, established, linger } from "../proxy/answers.ts";
-import { CHALLENGE, MOST_REFUSALS, type SessionToken } from "../proxy/credentials.ts";
+import { CHALLENGE, credentialsOf, MOST_REFUSALS, type SessionToken } from "../proxy/credentials.ts";
 import { relayWaiting, type Wait } from "../proxy/relay-waiting.ts";
 import { type Incoming, nextRequest } from "../proxy/request-head.ts";
 import { currentToken, type UpstreamProxy } from "./upstream-proxy.ts";
@@ -58,7 +58,7 @@ async function admitted(tcp: TcpConnection, session: SessionToken, scope: Scope)
     const incoming = await nextRequest(tcp.reader, BOUNDS, scope, scope);
     if (incoming.tag === "refused") await refuse(tcp, incoming.status, incoming.why, scope);
     if (incoming.tag !== "request") return undefined;
-    if (session.isShownBy(incoming.head)) return incoming;
+    if (session.isShownBy(credentialsOf(incoming.head))) return incoming;
     const close = attempt === MOST_REFUSALS || !incoming.head.persistent || incoming.framing.tag !== "none";
     await answer(tcp.writer, 407, "the proxy wants its session token", { close, fields: [CHALLENGE], scope });
     if (!close) continue;

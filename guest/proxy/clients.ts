@@ -89,11 +89,11 @@ export class Clients {
     return this.count;
   }
 
-  /** A client has come. @param address in place of that of the connection */
-  enter(tcp: TcpConnection, door: Door, address?: string): Client {
+  /** A client has come. */
+  enter(address: string, door: Door): Client {
     const client: Client = {
       id: ++this.count,
-      address: address ?? addressOf(tcp),
+      address,
       began: now(),
       scope: new Scope(),
       door,
@@ -148,8 +148,8 @@ export class Clients {
   }
 }
 
-/** A client that has gone by now has no address any more. */
-function addressOf(tcp: TcpConnection): string {
+/** The address of a client. One that has gone by now has none any more. */
+export function addressOf(tcp: TcpConnection): string {
   try {
     return formatSocketAddress(tcp.remoteAddress);
   } catch {

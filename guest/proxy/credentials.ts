@@ -13,9 +13,10 @@ export type Shown =
 /**
  * The token of a request: `Bearer TOKEN`, or the password of `Basic`, which is what clients make of a proxy URL with user
  * information (RFC 7617, RFC 6750).
+ *
+ * @param values of its Proxy-Authorization fields
  */
-export function shownTo({ fields }: RequestHead): Shown {
-  const values = fields.getAll("proxy-authorization");
+export function shownTo(values: readonly string[]): Shown {
   if (values.length === 0) return { tag: "none" };
   const text = values.length === 1 ? tokenOf(values[0]!) : undefined;
   return text === undefined ? { tag: "malformed" } : { tag: "token", text };
@@ -30,10 +31,15 @@ export class SessionToken {
   }
 
   /** Compared in constant time. */
-  isShownBy(head: RequestHead): boolean {
-    const shown = shownTo(head);
+  isShownBy(values: readonly string[]): boolean {
+    const shown = shownTo(values);
     return shown.tag === "token" && equalInConstantTime(encodeUtf8(shown.text), this.bytes);
   }
+}
+
+/** Where a request shows it. */
+export function credentialsOf({ fields }: RequestHead): readonly string[] {
+  return fields.getAll("proxy-authorization");
 }
 
 /** The challenge that goes with 407. */

@@ -1,4 +1,4 @@
-import type { ClientHello } from "sallyport:tls/connection@0.1.0";
+import type { ClientHello, RequestedServerName } from "sallyport:tls/connection@0.1.0";
 import { dropInOrder } from "../../src/bindings/drop.ts";
 import { optional } from "../../src/bindings/option.ts";
 import { type ClientHelloRequest, type ConnectionDecision, hostText } from "../../src/policy/index.ts";
@@ -62,8 +62,7 @@ export async function intercept(tcp: ClientConnection, visit: Visit, entrance: E
     if (destination.route.inspect) {
       const first = server;
       server = undefined;
-      const error = await serveInspected(connection, visit, destination, first);
-      return client.tally.fromClient === 0 && error === undefined ? interception.leftSilently() : error;
+      return await inspect(connection, visit, destination, first, () => interception.leftSilently());
     }
     const sides = { idle: seconds(timeouts.idle), scope: client.scope, tally: client.tally };
     const { error, fromClient } = await relaySides(connection, server.tls, sides);
@@ -78,8 +77,43 @@ export async function intercept(tcp: ClientConnection, visit: Visit, entrance: E
   }
 }
 
+/**
+ * Serve the requests of a client whose connection the host made, with that to the server.
+ *
+ * @param connection owned from here on, as is `server`
+ * @param leftSilently what to say of a client that sent nothing
+ * @returns what went wrong, for the record
+ */
+export async function serveBoth(
+  connection: TlsConnection,
+  visit: Visit,
+  destination: Destination,
+  server: UpstreamConnection,
+  leftSilently: () => string,
+): Promise<string | undefined> {
+  try {
+    return await inspect(connection, visit, destination, server, leftSilently);
+  } catch (error) {
+    connection.abort(alert.internalError);
+    throw error;
+  } finally {
+    dropInOrder(connection);
+  }
+}
+
+async function inspect(
+  connection: TlsConnection,
+  visit: Visit,
+  destination: Destination,
+  server: UpstreamConnection,
+  leftSilently: () => string,
+): Promise<string | undefined> {
+  const error = await serveInspected(connection, visit, destination, server);
+  return visit.client.tally.fromClient === 0 && error === undefined ? leftSilently() : error;
+}
+
 /** The server speaks another protocol than the one that the client was told. */
-class AlpnMismatch extends Error {
+export class AlpnMismatch extends Error {
   readonly code = "ERR_SALLYPORT_ALPN_MISMATCH";
 
   constructor() {
@@ -183,10 +217,9 @@ class Interception {
   /** Some clients look at the certificate only after the handshake, and say nothing when they do not like it. */
   leftSilently(): string {
     const { client, service } = this.visit;
-    const why = "left after the handshake without a byte: it may not trust the certificate";
     service.summary.failed++;
-    tell("handshake", client.id, { serverName: this.serverName, leafSerial: this.leafSerial, error: `client: ${why}` });
-    return `the client ${why}`;
+    tell("handshake", client.id, { serverName: this.serverName, leafSerial: this.leafSerial, error: `client: ${LEFT_SILENTLY}` });
+    return `the client ${LEFT_SILENTLY}`;
   }
 
   /** Whatever is still under way is nobody's any more. */
@@ -207,12 +240,7 @@ class Interception {
   private requestOf({ serverName, encryptedClientHello }: ClientHello): ClientHelloRequest {
     const { target, port } = this.entrance;
     return {
-      serverName:
-        serverName.tag === "dns"
-          ? { tag: "dns", name: serverName.val }
-          : serverName.tag === "invalid"
-            ? { tag: "invalid", bytes: serverName.val }
-            : { tag: "none" },
+      serverName: askedName(serverName),
       ech: encryptedClientHello,
       target,
       port,
@@ -278,7 +306,7 @@ class Interception {
 }
 
 /** Tell a client that speaks HTTP/1.1 why there is no server; any other is cut. */
-async function explainFailure(
+export async function explainFailure(
   connection: TlsConnection,
   { client, service }: Visit,
   failure: { reason: string; message: string; address: string | undefined; status: number },
@@ -309,7 +337,8 @@ async function explainFailure(
   return failure.reason;
 }
 
-function sameWay(before: ConnectionDecision, after: ConnectionDecision): boolean {
+/** Whether a connection that was decided on like this may go on after that. */
+export function sameWay(before: ConnectionDecision, after: ConnectionDecision): boolean {
   if (before.tag === "deny" || after.tag === "deny" || before.tag !== after.tag) return false;
   if (before.tag === "tunnel" || after.tag === "tunnel") return true;
   return before.inspect === after.inspect;
@@ -319,10 +348,19 @@ function alertFor(decision: ConnectionDecision, reason: string): number {
   return decision.tag === "deny" && !NAME_REASONS.has(reason) ? alert.accessDenied : alert.unrecognizedName;
 }
 
+/** What is said of a client that went without a byte. */
+export const LEFT_SILENTLY = "left after the handshake without a byte: it may not trust the certificate";
+
 const NAME_REASONS: ReadonlySet<string> = new Set(["no-server-name", "invalid-server-name", "server-name-mismatch"]);
 
+/** The name of a hello, to decide on. */
+export function askedName(name: RequestedServerName): ClientHelloRequest["serverName"] {
+  if (name.tag === "dns") return { tag: "dns", name: name.val };
+  return name.tag === "invalid" ? { tag: "invalid", bytes: name.val } : { tag: "none" };
+}
+
 /** Anything that came in place of a name as printable text. */
-function shownName({ serverName }: ClientHello): string | undefined {
+export function shownName({ serverName }: Pick<ClientHello, "serverName">): string | undefined {
   if (serverName.tag === "dns") return serverName.val;
   return serverName.tag === "invalid" ? latin1(serverName.val.subarray(0, MAX_SHOWN)) : undefined;
 }

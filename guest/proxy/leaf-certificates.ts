@@ -51,6 +51,12 @@ export class LeafCertificates {
     return await this.cache.obtain(plan.key, () => Promise.resolve(this.issue(plan)));
   }
 
+  /** As `leafFor`, if the certificate is there already. */
+  keptFor(policy: Policy, host: Host): Lease<Leaf> | undefined {
+    const plan = planLeaf(policy, host);
+    return plan.tag === "refused" ? undefined : this.cache.kept(plan.key);
+  }
+
   private issue({ names, lifetime }: LeafPlan & { tag: "leaf" }): Issued<Leaf> {
     const issued = attempt<PrivateIdentity, IssueError>(() =>
       this.authority.issue({

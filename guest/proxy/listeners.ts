@@ -3,7 +3,7 @@ import { SocketError } from "../../src/net/socket-error.ts";
 import type { TcpConnection } from "../../src/net/tcp-connection.ts";
 import { Cancelled, MILLISECOND, now, type Scope, sleep, spawn } from "../../src/reactor/index.ts";
 import { answer } from "./answers.ts";
-import { Stopped } from "./clients.ts";
+import { addressOf, Stopped } from "./clients.ts";
 import type { Door } from "./proxy-auth.ts";
 import { tell } from "./records.ts";
 import type { Service, Visit } from "./service.ts";
@@ -48,29 +48,41 @@ async function visitOf(
   serve: (tcp: TcpConnection, visit: Visit) => Promise<string | undefined>,
   address: string | undefined,
 ): Promise<void> {
-  const client = service.clients.enter(tcp, door, address);
+  const client = service.clients.enter(address ?? addressOf(tcp), door);
+  await attend({ client, service }, (visit) => serve(tcp, visit));
+}
+
+/** Serve a client that has entered, until it leaves. @param serve returns what went wrong */
+export async function attend(visit: Visit, serve: (visit: Visit) => Promise<string | undefined>): Promise<void> {
+  const { client, service } = visit;
   let error: string | undefined;
   try {
-    error = await serve(tcp, { client, service });
+    error = await serve(visit);
   } catch (cause) {
     error = cause instanceof Error ? cause.message : String(cause);
     // Whatever the client and the network do has an error of ours.
     if ((cause as { code?: string }).code?.startsWith("ERR_SALLYPORT_") !== true)
       service.complain(`connection ${client.id}: ${cause instanceof Error ? `${cause.message}\n${cause.stack}` : String(cause)}`);
   } finally {
-    const { fromClient: bytesFromClient, toClient: bytesToClient } = client.tally;
-    tell("ended", client.id, {
-      clientAddress: client.address,
-      bytesFromClient,
-      bytesToClient,
-      duration: now() - client.began,
-      ...(error === undefined ? {} : { error }),
-    });
-    service.clients.leave(client);
+    leave(visit, error);
   }
 }
 
-async function turnAway(tcp: TcpConnection, service: Service): Promise<void> {
+/** The client has left. @param error what went wrong */
+export function leave({ client, service }: Visit, error: string | undefined): void {
+  const { fromClient: bytesFromClient, toClient: bytesToClient } = client.tally;
+  tell("ended", client.id, {
+    clientAddress: client.address,
+    bytesFromClient,
+    bytesToClient,
+    duration: now() - client.began,
+    ...(error === undefined ? {} : { error }),
+  });
+  service.clients.leave(client);
+}
+
+/** There are as many clients as there may be. */
+export async function turnAway(tcp: TcpConnection, service: Service): Promise<void> {
   service.summary.denied++;
   tell("connection", undefined, { decision: "deny", rule: "$.limits.connections", reason: "too-many-connections" });
   try {

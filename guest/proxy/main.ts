@@ -17,6 +17,7 @@ import { type Access, Control } from "./control.ts";
 import { policyDecider } from "./decider.ts";
 import { foreignDecider } from "./foreign-decider.ts";
 import { serveDirectClient } from "./direct-client.ts";
+import { takeHosted } from "./hosted.ts";
 import { LeafCertificates, NotIssued } from "./leaf-certificates.ts";
 import { endExpired } from "./token-expiry.ts";
 import { takeClients } from "./listeners.ts";
@@ -101,7 +102,12 @@ async function serve(options: ProxyOptions, say: (line: string) => Promise<void>
   for (const at of options.listen) {
     const listener = await listenTcp(at, { backlog: BACKLOG });
     await say(`listening proxy ${formatSocketAddress(listener.localAddress)}`);
-    listening.push(takeClients(listener, service, control.stopping, doors.plain(), serveProxyClient));
+    // Rules that change without a word are asked about each connection, by ways that can wait.
+    const take =
+      service.decider.basis() === undefined
+        ? takeClients(listener, service, control.stopping, doors.plain(), serveProxyClient)
+        : takeHosted(listener, service, control.stopping, doors.plain());
+    listening.push(take);
   }
   if (options.tlsListen.length > 0) {
     const entrance = openTlsEntrance(options.tlsIdentity, options.clientCertificates);

@@ -1,4 +1,3 @@
-import type { RequestHead } from "../../src/http1/index.ts";
 import { TokenError } from "../../src/tokens/index.ts";
 import type { AccessKeys } from "./access-keys.ts";
 import type { Client } from "./clients.ts";
@@ -10,10 +9,11 @@ export interface Door {
   /**
    * Whether the client showed what it has to show. What a token says of it is entered in `client`, and recorded.
    *
+   * @param shown the values of its Proxy-Authorization fields
    * @returns why not; `undefined`: it is let in
    * @throws {NotRecorded}
    */
-  refusal(head: RequestHead, client: Client): Refusal | undefined;
+  refusal(shown: readonly string[], client: Client): Refusal | undefined;
 }
 
 /** Why a client is asked again. */
@@ -35,8 +35,8 @@ export class TokenDoor implements Door {
     this.token = new SessionToken(token);
   }
 
-  refusal(head: RequestHead): Refusal | undefined {
-    if (this.token.isShownBy(head)) return undefined;
+  refusal(shown: readonly string[]): Refusal | undefined {
+    if (this.token.isShownBy(shown)) return undefined;
     return { reason: "no-valid-token", message: "the proxy wants its session token" };
   }
 }
@@ -52,8 +52,8 @@ export class CapabilityDoor implements Door {
     this.isRequired = isRequired;
   }
 
-  refusal(head: RequestHead, client: Client): Refusal | undefined {
-    const shown = shownTo(head);
+  refusal(values: readonly string[], client: Client): Refusal | undefined {
+    const shown = shownTo(values);
     if (shown.tag === "none" && !this.isRequired) {
       client.groups = [];
       client.holder = undefined;

@@ -4,7 +4,7 @@ import { answer, established, linger } from "./answers.ts";
 import type { ClientConnection } from "./client-connection.ts";
 import { intercept } from "./intercept.ts";
 import { servePlain } from "./plain.ts";
-import { CHALLENGE, MOST_REFUSALS } from "./credentials.ts";
+import { CHALLENGE, credentialsOf, MOST_REFUSALS } from "./credentials.ts";
 import type { Refusal } from "./proxy-auth.ts";
 import { decided, NotRecorded, write } from "./records.ts";
 import { tellRefusal } from "./refusals.ts";
@@ -46,7 +46,7 @@ async function enter(tcp: ClientConnection, visit: Visit): Promise<Entered> {
         return { tag: "plain", first: incoming };
       }
       if (framing.tag !== "none") return await refuse(tcp, visit, 400, "a CONNECT has no body");
-      const refusal = visit.client.door.refusal(head, visit.client);
+      const refusal = visit.client.door.refusal(credentialsOf(head), visit.client);
       if (refusal === undefined) {
         isLeft = false;
         return { tag: "connect", target: targetOf(head) };

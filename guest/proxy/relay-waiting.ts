@@ -70,9 +70,11 @@ function moved(relayer: Relayer): [number, number] {
 /** Nothing came from either side for as long as was allowed. */
 export const IDLE = "idle for too long";
 
-type Outcome = { tag: "ok"; val: [Stop, Stop] } | { tag: "err"; val: WitTlsError };
+/** How both directions stopped. */
+export type Outcome = { tag: "ok"; val: [Stop, Stop] } | { tag: "err"; val: WitTlsError };
 
-function faultOf(outcome: Outcome | undefined): string | undefined {
+/** What was wrong with it; `undefined`: both directions came to an end of their own. */
+export function faultOf(outcome: Outcome | undefined): string | undefined {
   if (outcome?.tag === "err") return outcome.val.tag === "timeout" ? IDLE : describeReason(outcome.val);
   const cut = outcome?.val.findIndex((stop) => stop === "truncated") ?? -1;
   return cut < 0 ? undefined : `the ${cut === 0 ? "client" : "server"} ended without close_notify`;

@@ -6,7 +6,7 @@ import { answer, linger } from "./answers.ts";
 import { converse } from "./conversation.ts";
 import { forwardedHead, upgradeOf, webSocketFault } from "./forwarded-head.ts";
 import { exchange, type Exchanged, MessageStreams } from "./message-streams.ts";
-import { CHALLENGE, MOST_REFUSALS } from "./credentials.ts";
+import { CHALLENGE, credentialsOf, MOST_REFUSALS } from "./credentials.ts";
 import { PlainDecisions } from "./plain-decisions.ts";
 import type { Refusal } from "./proxy-auth.ts";
 import { decided, pathOf, tell, write } from "./records.ts";
@@ -139,7 +139,7 @@ class RequestLoop implements Disposable {
     if (incoming.tag === "refused") return await this.refuse(undefined, incoming.status, incoming.why, incoming.why);
     const { head, framing, bytes } = incoming;
     client.tally.fromClient += bytes;
-    const refusal = this.requests.asksForToken ? client.door.refusal(head, client) : undefined;
+    const refusal = this.requests.asksForToken ? client.door.refusal(credentialsOf(head), client) : undefined;
     if (refusal !== undefined) return await this.askForToken(head, framing, refusal);
     if (head.minorVersion === 0) return await this.refuse(head, 505, "only HTTP/1.1 is spoken here", "http/1.0");
     const upgrade = upgradeOf(head);

@@ -116,7 +116,8 @@ export class Upstreams {
     }
   }
 
-  private expectations({ route: { upstream }, front }: Destination) {
+  /** What a server has to show, and is shown. @throws {PolicyUnusable} */
+  expectations({ route: { upstream }, front }: Destination) {
     const identity = this.live.identity(upstream);
     const { pins } = upstream;
     return {
@@ -135,7 +136,8 @@ export class Upstreams {
   }
 }
 
-class Connected implements UpstreamConnection {
+/** One that is there. */
+export class Connected implements UpstreamConnection {
   readonly tls: TlsConnection;
   readonly address: string;
   readonly alpn: string | undefined;

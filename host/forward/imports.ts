@@ -4,8 +4,8 @@ import { type Ledger, Resource } from "../io/ledger.ts";
 import { OutputStream } from "../io/output-stream.ts";
 import { Pollable } from "../io/poll.ts";
 import type { Sink, Source, TlsErrorValue } from "../io/source.ts";
-import { type Stop, Transfer, type TransferOptions, type TransferOutcome } from "./transfer.ts";
-import { monotonicNow } from "../io/monotonic.ts";
+import { Relay, type RelayOutcome } from "./relay.ts";
+import { Transfer, type TransferOptions, type TransferOutcome } from "./transfer.ts";
 
 /** The WIT record `options`. */
 interface ForwardOptions {
@@ -14,8 +14,6 @@ interface ForwardOptions {
   /** Nanoseconds. */
   idleTimeout?: bigint;
 }
-
-type RelayOutcome = { tag: "ok"; val: [Stop, Stop] } | { tag: "err"; val: TlsErrorValue };
 
 /** The imports `sallyport:tls/forward` of one instance. */
 export function forwardImports(ledger: Ledger): Record<string, object> {
@@ -64,54 +62,6 @@ export function forwardImports(ledger: Ledger): Record<string, object> {
     }
   }
 
-  class Relayer extends Resource {
-    readonly #aToB: Transfer;
-    readonly #bToA: Transfer;
-    #failure: (RelayOutcome & { tag: "err" }) | undefined;
-
-    constructor(aToB: Transfer, bToA: Transfer) {
-      super(ledger);
-      this.#aToB = aToB;
-      this.#bToA = bToA;
-      aToB.changed.listen(() => this.#stopBothAfterFailure(aToB, bToA));
-      bToA.changed.listen(() => this.#stopBothAfterFailure(bToA, aToB));
-      aToB.start();
-      bToA.start();
-    }
-
-    subscribe(): Pollable {
-      const [a, b] = [this.#aToB, this.#bToA];
-      return new Pollable(ledger, {
-        ready: () => this.outcome() !== undefined,
-        listen: (wake) => {
-          const stops = [a.changed.listen(wake), b.changed.listen(wake)];
-          return () => stops.forEach((stop) => stop());
-        },
-      });
-    }
-
-    transferred(): [bigint, bigint] {
-      return [BigInt(this.#aToB.transferred), BigInt(this.#bToA.transferred)];
-    }
-
-    outcome(): RelayOutcome | undefined {
-      if (this.#failure !== undefined) return this.#failure;
-      const [a, b] = [stopOf(this.#aToB), stopOf(this.#bToA)];
-      return a === undefined || b === undefined ? undefined : { tag: "ok", val: [a, b] };
-    }
-    protected override release(): void {
-      this.#aToB.drop();
-      this.#bToA.drop();
-    }
-
-    #stopBothAfterFailure(from: Transfer, other: Transfer): void {
-      const { outcome } = from;
-      if (outcome?.tag !== "err" || outcome.val.tag === "closed") return;
-      this.#failure ??= outcome;
-      other.cancel({ tag: "closed" });
-    }
-  }
-
   return {
     Forwarder,
     Relayer,
@@ -124,18 +74,40 @@ export function forwardImports(ledger: Ledger): Record<string, object> {
       const taken = consume([aInput, bInput], [aOutput, bOutput]);
       if (taken === undefined) throw new WitError([{ tag: "invalid-argument" }, aInput, aOutput, bInput, bOutput]);
       const read = readOptions(options);
-      const [aSource, bSource] = taken.sources;
-      const [aSink, bSink] = taken.sinks;
-      const activity = { lastMoved: monotonicNow() };
-      return new Relayer(new Transfer(aSource!, bSink!, read, activity), new Transfer(bSource!, aSink!, read, activity));
+      const [a, b] = [0, 1].map((i) => ({ source: taken.sources[i]!, sink: taken.sinks[i]! }));
+      const moved = new Relay(a!, b!, read);
+      moved.start();
+      return new Relayer(ledger, moved);
     },
   };
 }
 
-/** How one direction of a relay stopped, if it did without a failure. A sink that has ended is none: the other goes on. */
-function stopOf({ outcome }: Transfer): Stop | undefined {
-  if (outcome?.tag === "ok") return outcome.val;
-  return outcome?.val.tag === "closed" ? "closed" : undefined;
+/** The WIT resource `relayer`. */
+export class Relayer extends Resource {
+  readonly #relay: Relay;
+
+  /** @param relay begun; owned from here on */
+  constructor(ledger: Ledger, relay: Relay) {
+    super(ledger);
+    this.#relay = relay;
+  }
+
+  subscribe(): Pollable {
+    return new Pollable(this.ledger, this.#relay);
+  }
+
+  transferred(): [bigint, bigint] {
+    const [fromA, toA] = this.#relay.transferred;
+    return [BigInt(fromA), BigInt(toA)];
+  }
+
+  outcome(): RelayOutcome | undefined {
+    return this.#relay.outcome;
+  }
+
+  protected override release(): void {
+    this.#relay.drop();
+  }
 }
 
 /** Take all of these streams out of their handles, or none. */

@@ -38,7 +38,7 @@ export function recordAccepted(ledger: Ledger, recorder: Recorder, rates: Partia
 }
 
 /** In the spelling in which a guest sees it, too. */
-function endpointText(address: string | undefined, port: number | undefined): string | undefined {
+export function endpointText(address: string | undefined, port: number | undefined): string | undefined {
   const parsed = address === undefined ? undefined : ipAddressOrUndefined(address.replace(/%.*$/, ""));
   return parsed === undefined || port === undefined ? undefined : formatEndpoint(parsed, port);
 }

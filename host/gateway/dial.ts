@@ -72,37 +72,55 @@ export interface DialContext {
 }
 
 /** The imports `sallyport:gateway/dial` of one instance. */
-export function dialImports(context: DialContext): Record<string, object> {
-  let count = 0;
-  let running = 0;
+export function dialImports(dialler: Dialler): Record<string, object> {
   class Dialing extends DialingResource {}
   return {
     Dialing,
-    dial(text: string, port: number, options: DialOptions): DialingResource {
-      const name = port === 0 ? undefined : parseDialName(text);
-      if (name === undefined) throw dialError("invalid-name");
-      if (!context.rate.take()) throw dialError("too-many");
-      const dialled: Dialled = { id: ++count, connection: labelOf(options.connection), host: textOf(name), port };
-      if (running >= MAX_RUNNING) throw dialError("too-many");
-      const refusal = context.rules === undefined ? "not-granted" : context.rules.refuseName(name, port);
-      if (refusal !== undefined) throw refusedNow(context, dialled, refusal);
-      running++;
-      const attempt = new Attempt(context, context.rules!, name, dialled, timeoutOf(options.timeout));
-      void attempt.over.then(() => running--);
-      return new Dialing(context, attempt);
-    },
+    dial: (text: string, port: number, { connection, timeout }: DialOptions): DialingResource =>
+      new Dialing(dialler.context, dialler.dial(text, port, labelOf(connection), timeoutOf(timeout))),
   };
+}
+
+/** Makes the dials of one instance, for its guest and for host code that acts for it. */
+export class Dialler {
+  readonly context: DialContext;
+  #count = 0;
+  #running = 0;
+
+  constructor(context: DialContext) {
+    this.context = context;
+  }
+
+  /**
+   * Begin to dial.
+   *
+   * @param connection the guest's number, for the records
+   * @param timeout milliseconds
+   * @throws {WitError<DialError>}
+   */
+  dial(text: string, port: number, connection: number | undefined, timeout: number): Attempt {
+    const { context } = this;
+    const name = port === 0 ? undefined : parseDialName(text);
+    if (name === undefined) throw dialError("invalid-name");
+    if (!context.rate.take()) throw dialError("too-many");
+    const dialled: Dialled = { id: ++this.#count, connection, host: textOf(name), port };
+    if (this.#running >= MAX_RUNNING) throw dialError("too-many");
+    const refusal = context.rules === undefined ? "not-granted" : context.rules.refuseName(name, port);
+    if (refusal !== undefined) throw refusedNow(context, dialled, refusal);
+    this.#running++;
+    const attempt = new Attempt(context, context.rules!, name, dialled, timeout);
+    void attempt.over.then(() => this.#running--);
+    return attempt;
+  }
 }
 
 /** The WIT resource `dialing`. */
 class DialingResource extends Resource {
-  readonly #context: DialContext;
   readonly #attempt: Attempt;
   #taken = false;
 
-  constructor(context: DialContext, attempt: Attempt) {
-    super(context.ledger);
-    this.#context = context;
+  constructor({ ledger }: DialContext, attempt: Attempt) {
+    super(ledger);
     this.#attempt = attempt;
   }
 
@@ -122,7 +140,6 @@ class DialingResource extends Resource {
     this.#taken = true;
     if (outcome.tag === "failed") throw new WitError(outcome.error);
     const { connection, address } = outcome;
-    this.#context.dialled.set(connection, dialled);
     return {
       id: BigInt(dialled.id),
       address: address.text,
@@ -136,10 +153,11 @@ class DialingResource extends Resource {
   }
 }
 
-type Outcome = { tag: "connected"; connection: TcpConnection; address: IpAddress } | { tag: "failed"; error: DialError };
+/** How a dial went. */
+export type Outcome = { tag: "connected"; connection: TcpConnection; address: IpAddress } | { tag: "failed"; error: DialError };
 
 /** One dial: lookup, check, connect, in one go and within one time. */
-class Attempt {
+export class Attempt {
   /** Notified when the outcome is known. */
   readonly changed = new Signal();
   /** Resolves when nothing is under way any more. */
@@ -220,7 +238,9 @@ class Attempt {
     recordEnd({ ledger, recorder, kind: "dials", socket, began: this.#began, fields });
     const disown = ledger.own(() => socket.destroy());
     socket.once("close", disown);
-    return new TcpConnection(socket);
+    const connection = new TcpConnection(socket);
+    this.#context.dialled.set(connection, this.dialled);
+    return connection;
   }
 
   #record(event: string, fields: Record<string, string | number | readonly string[] | undefined>): boolean {
@@ -287,11 +307,13 @@ function textOf(name: DialName): string {
   return name.tag === "address" ? name.address.text : name.name;
 }
 
-function labelOf(connection: bigint | undefined): number | undefined {
+/** A number of the guest's, if it is one that records can have. */
+export function labelOf(connection: bigint | undefined): number | undefined {
   return connection === undefined || connection > BigInt(Number.MAX_SAFE_INTEGER) ? undefined : Number(connection);
 }
 
-function timeoutOf(nanoseconds: bigint | undefined): number {
+/** Milliseconds, no more than a dial may take. */
+export function timeoutOf(nanoseconds: bigint | undefined): number {
   return nanoseconds === undefined ? MAX_TIMEOUT : Math.min(MAX_TIMEOUT, Number(nanoseconds / 1_000_000n));
 }
 

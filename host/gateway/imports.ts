@@ -6,14 +6,16 @@ import type { IdentityClasses } from "../identity/identity-classes.ts";
 import type { KeyPair } from "../identity/private-identity.ts";
 import type { Resolver } from "../net/name-lookup.ts";
 import type { TcpConnection } from "../net/tcp-socket.ts";
+import type { ConnectionImports } from "../tls/imports.ts";
 import type { TlsHost } from "../tls/tls-host.ts";
 import { auditImports, ComponentRecords } from "./audit.ts";
 import { type AuditGrant, AuditLog } from "./audit-log.ts";
 import { type ControlChannel, controlImports } from "./control.ts";
 import { type DeciderGrant, deciderImports, decisionTypes } from "./decider.ts";
-import { type Dialled, dialImports } from "./dial.ts";
+import { type Dialled, Dialler, dialImports } from "./dial.ts";
 import { type DialGrant, DialRules } from "./dial-rules.ts";
 import { eventQueueImports } from "./event-queue.ts";
+import { interceptorImports } from "./interceptor-imports.ts";
 import { type InstanceLife, LifeCounts, newLife } from "./instance-life.ts";
 import { defaultRates, IssueLimit, type LimitContext, RateLimit, type Rates } from "./rate-limit.ts";
 import { Recorder } from "./recorder.ts";
@@ -45,6 +47,7 @@ export interface GatewayContext extends Pick<HostContext, "ledger"> {
   /** Of the same instance. */
   identities: IdentityClasses;
   tls: TlsHost;
+  connections: ConnectionImports;
   resolver?: Resolver | undefined;
 }
 
@@ -70,13 +73,14 @@ export function openRecorder(grants: GatewayGrants, ledger: GatewayContext["ledg
  * @throws {GrantError} when a grant is not understood
  */
 export function gatewayImports(context: GatewayContext, grants: GatewayGrants): Record<string, object> {
-  const { ledger, recorder, control, identities, tls, resolver } = context;
+  const { ledger, recorder, control, identities, tls, connections, resolver } = context;
   const authorities = new Map(Object.entries(grants.authorities ?? {}).map(([name, packed]) => [name, Authority.fromWorker(packed)]));
   const limits: LimitContext = { ledger, recorder };
   const rates: Rates = { ...defaultRates, ...grants.rates };
   const records = new ComponentRecords(limits, rates);
   const dialled = new WeakMap<TcpConnection, Dialled>();
   const rules = grants.dial === undefined ? undefined : new DialRules(grants.dial);
+  const dialler = new Dialler({ ledger, recorder, rules, resolver, dialled, rate: new RateLimit(limits, "dials", rates.dials) });
   return {
     "sallyport:gateway/audit": auditImports(records),
     "sallyport:gateway/authorities": authorityImports({
@@ -89,16 +93,10 @@ export function gatewayImports(context: GatewayContext, grants: GatewayGrants): 
     "sallyport:gateway/control": controlImports(ledger, control),
     "sallyport:gateway/decider": deciderImports(limits, grants.decider),
     "sallyport:policy/decisions": decisionTypes,
-    "sallyport:gateway/dial": dialImports({
-      ledger,
-      recorder,
-      rules,
-      resolver,
-      dialled,
-      rate: new RateLimit(limits, "dials", rates.dials),
-    }),
+    "sallyport:gateway/dial": dialImports(dialler),
     "sallyport:gateway/event-queue": eventQueueImports(ledger),
     "sallyport:gateway/http": { ...httpImports(ledger, records) },
+    "sallyport:gateway/interceptor": interceptorImports({ ledger, tls, dialler, connections }),
     "sallyport:gateway/secrets": {
       ...secretImports({
         ledger,

@@ -162,6 +162,13 @@ export class TcpSource implements Source {
     return this.#taken(this.#queue.shift(max));
   }
 
+  /** Put back in front what was read. */
+  unread(bytes: Uint8Array): void {
+    this.#keepLent();
+    this.#queue.unshift(bytes);
+    this.changed.notify();
+  }
+
   /** The socket goes on being read, so that its end is noticed and the peer's bytes are not what keeps it open. */
   close(): void {
     if (this.#closed) return;

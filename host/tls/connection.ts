@@ -183,6 +183,19 @@ export class TlsConnection {
     return true;
   }
 
+  /**
+   * Give up a server whose client hello nobody has answered: somebody else is going to.
+   *
+   * @returns everything that came from the network; `undefined` once the hello is answered
+   */
+  withdraw(): Uint8Array | undefined {
+    if (this.#phase.tag !== "held" || this.#phase.at !== "client-hello") return undefined;
+    const { inbound } = this.#network;
+    const bytes = Buffer.concat([this.#helloReader!.received(), inbound.take(inbound.length)]);
+    this.#fail({ tag: "closed" }, "the client hello is answered by somebody else", undefined);
+    return bytes;
+  }
+
   /** No more application data from us: what was written, then close_notify. */
   closeOutput(): void {
     this.#application.closeOutput();

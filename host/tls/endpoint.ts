@@ -44,11 +44,11 @@ export abstract class Endpoint extends Resource {
   readonly connection: TlsConnection;
   #streamsTaken = false;
 
-  constructor(context: TlsContext, plan: Plan, target?: Target) {
-    if (context.tls.isFull) throw refused("not-permitted");
+  /** @param connection of this kind, for which there is no handle yet */
+  constructor(context: TlsContext, connection: TlsConnection) {
     super(context.ledger);
     this.context = context;
-    this.connection = new TlsConnection(context.tls, plan, target);
+    this.connection = connection;
   }
 
   /** Whether `configure-*` may be called now. */
@@ -222,13 +222,20 @@ export abstract class Endpoint extends Resource {
   }
 }
 
+/** A connection for a new handle. @throws {WitError} `not-permitted` at the instance's limit */
+export function newConnection({ tls }: TlsContext, plan: Plan, target?: Target): TlsConnection {
+  if (tls.isFull) throw refused("not-permitted");
+  return new TlsConnection(tls, plan, target);
+}
+
 /** What ended the connection, as an error to throw; `closed` if nothing is known. */
 export function outcomeError(connection: TlsConnection): WitError<TlsErrorValue> {
   const { outcome } = connection;
   return outcome?.tag === "err" ? new WitError(outcome.val) : refused("closed");
 }
 
-const MAX_IDENTITIES = 16;
+/** Identities of one connection. */
+export const MAX_IDENTITIES = 16;
 
 /** What of `supports` this host does. */
 const features: ReadonlySet<string> = new Set([

@@ -4,8 +4,9 @@ import type { TrustAnchors } from "../identity/trust-anchors.ts";
 import type { IoError } from "../io/error.ts";
 import type { TlsErrorValue } from "../io/source.ts";
 import type { Target } from "./connection-info.ts";
-import { Endpoint, type TlsContext } from "./endpoint.ts";
-import type { Point } from "./phase.ts";
+import { TlsConnection } from "./connection.ts";
+import { Endpoint, newConnection, type TlsContext } from "./endpoint.ts";
+import type { Plan, Point } from "./phase.ts";
 import { refused } from "./settings.ts";
 import { helloRecord, Suspension, type UnverifiedPeer } from "./suspension.ts";
 
@@ -31,10 +32,17 @@ interface ClientVerification {
   anchors?: TrustAnchors;
 }
 
-const MAX_NAMES = 16;
+/** Names of a server's verification. */
+export const MAX_NAMES = 16;
+
+/** The imports `sallyport:tls/connection`, with how host code makes a handle to a connection that it made itself. */
+export interface ConnectionImports extends Record<string, object> {
+  Client: new (connection: TlsConnection) => Endpoint;
+  Server: new (connection: TlsConnection) => Endpoint;
+}
 
 /** The imports `sallyport:tls/connection` of one instance. */
-export function connectionImports(context: TlsContext): Record<string, object> {
+export function connectionImports(context: TlsContext): ConnectionImports {
   class ClientSuspension extends Suspension {
     at(): object {
       if (this.point === "verify") return { tag: "verify-server-identity", val: this.unverifiedPeer() satisfies UnverifiedPeer };
@@ -66,12 +74,10 @@ export function connectionImports(context: TlsContext): Record<string, object> {
   class Client extends Endpoint {
     readonly #points: ClientPoints;
 
-    constructor(serverName: string, points: ClientPoints) {
-      super(
-        context,
-        { role: "client", points: pointSet({ verify: points.verifyServerIdentity, done: points.connected }) },
-        parseTarget(serverName),
-      );
+    /** A guest gives a name; host code may give a connection. */
+    constructor(from: string | TlsConnection, points: ClientPoints = {}) {
+      const plan = { role: "client", points: pointSet({ verify: points.verifyServerIdentity, done: points.connected }) } as const;
+      super(context, from instanceof TlsConnection ? from : newConnection(context, plan, parseTarget(from)));
       this.#points = points;
     }
 
@@ -101,11 +107,9 @@ export function connectionImports(context: TlsContext): Record<string, object> {
   }
 
   class Server extends Endpoint {
-    constructor(points: ServerPoints) {
-      super(context, {
-        role: "server",
-        points: pointSet({ "client-hello": points.clientHello, verify: points.verifyClientIdentity, done: points.accepted }),
-      });
+    /** As that of `Client`. */
+    constructor(from: ServerPoints | TlsConnection) {
+      super(context, from instanceof TlsConnection ? from : newConnection(context, serverPlan(from)));
     }
 
     protected override get isConfigurable(): boolean {
@@ -142,11 +146,16 @@ export function connectionImports(context: TlsContext): Record<string, object> {
   };
 }
 
+function serverPlan({ clientHello, verifyClientIdentity, accepted }: ServerPoints): Plan {
+  return { role: "server", points: pointSet({ "client-hello": clientHello, verify: verifyClientIdentity, done: accepted }) };
+}
+
 function pointSet(wanted: Partial<Record<Point, boolean | undefined>>): ReadonlySet<Point> {
   return new Set((Object.keys(wanted) as Point[]).filter((point) => wanted[point] === true));
 }
 
-function parseTarget(text: string): Target {
+/** Whom a client talks to. @throws {WitError} `invalid-argument` */
+export function parseTarget(text: string): Target {
   try {
     const name = parseServerName(text, { trailingDot: "drop" });
     return name.tag === "dns" ? { server: name, name: name.name, sni: name.name } : { server: name, name: name.text, sni: undefined };

@@ -76,7 +76,15 @@ export abstract class Suspension extends Resource {
 }
 
 /** The WIT record `client-hello`. */
-export function helloRecord(hello: ClientHello): object {
+export interface HelloRecord extends Pick<
+  ClientHello,
+  "alpnIds" | "protocolVersions" | "cipherSuites" | "signatureSchemes" | "groups" | "encryptedClientHello"
+> {
+  serverName: { tag: "none" } | { tag: "dns"; val: string } | { tag: "invalid"; val: Uint8Array };
+}
+
+/** What of a hello a guest is told. */
+export function helloRecord(hello: ClientHello): HelloRecord {
   const { serverName } = hello;
   return {
     serverName:

@@ -20,6 +20,12 @@ export class Network extends Resource {}
 /** The WIT enum wasi:sockets/tcp `shutdown-type`. */
 export type ShutdownType = "receive" | "send" | "both";
 
+/** A connection that a listener accepted, for host code. */
+export interface AcceptedConnection {
+  readonly socket: Socket;
+  readonly connection: TcpConnection;
+}
+
 /** Where a socket is in the life that wasi:sockets gives it. */
 type State =
   | { tag: "unbound" }
@@ -130,6 +136,26 @@ export class TcpSocket extends Resource {
     }
     const [input, output] = accepted.#connected(socket);
     return [accepted, input, output];
+  }
+
+  /** For host code: where this listens, if it does so on a network. */
+  get listener(): Listener | undefined {
+    return this.#state.tag === "listening" && this.#state.listener instanceof Listener ? this.#state.listener : undefined;
+  }
+
+  /** For host code: as `accept`, without handles. @returns `undefined` if nobody waits */
+  acceptConnection(): AcceptedConnection | undefined {
+    const { listener } = this;
+    const socket = listener === undefined ? undefined : this.#nextPermitted(listener);
+    if (socket === undefined) return undefined;
+    this.#options.apply(socket);
+    return { socket, connection: this.#adopt(socket) };
+  }
+
+  /** For host code: handles to a connection that this listener accepted. */
+  handlesTo({ socket, connection }: AcceptedConnection): [TcpSocket, InputStream, OutputStream] {
+    const accepted = new TcpSocket(this.#context, this.#family, this.#options.inherited());
+    return [accepted, ...accepted.#open(socket, connection)];
   }
 
   localAddress(): WitSocketAddress {
@@ -250,12 +276,21 @@ export class TcpSocket extends Resource {
 
   #connected(socket: Socket): [InputStream, OutputStream] {
     this.#disown();
+    const streams = this.#open(socket, this.#adopt(socket));
+    this.#applyOptions();
+    return streams;
+  }
+
+  #adopt(socket: Socket): TcpConnection {
     const connection = new TcpConnection(socket);
     const disown = this.ledger.own(() => socket.destroy());
     socket.once("close", disown);
     if (socket.destroyed) disown();
+    return connection;
+  }
+
+  #open(socket: Socket, connection: TcpConnection): [InputStream, OutputStream] {
     this.#state = { tag: "connected", socket, connection };
-    this.#applyOptions();
     return [new InputStream(this.ledger, connection.source, this), new OutputStream(this.ledger, connection.sink, this)];
   }
 

@@ -95,6 +95,12 @@ export class LeafCache<T> {
     }
   }
 
+  /** As `obtain`, of a certificate that is there; `undefined` if it would have to be issued. */
+  kept(key: string): Lease<T> | undefined {
+    const kept = this.fresh(key);
+    return kept === undefined ? undefined : new Lease(kept.use());
+  }
+
   /** Drop everything, and what is being issued: the certification authority is another one now. */
   clear(): void {
     this.generation++;

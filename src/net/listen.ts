@@ -63,6 +63,12 @@ export class TcpListener implements Disposable, AsyncIterable<TcpConnection> {
     for (;;) yield await this.accept();
   }
 
+  /** The socket, to hand it on. This listener is closed afterwards. */
+  release(): TcpSocket {
+    this.ready[Symbol.dispose]();
+    return this.socket;
+  }
+
   /** Listen no longer. An `accept` under way ends with `Cancelled`. Accepted connections stay. */
   [Symbol.dispose](): void {
     dropInOrder(this.ready, this.socket);

@@ -49,7 +49,7 @@ export async function acceptTls(transport: Transport, options: AcceptOptions): P
     );
     server = made;
     configure(made, options);
-    carrier = new Carrier(made, transport);
+    carrier = Carrier.over(made, transport);
     tls(() => made.start());
     await decideAll(
       made,

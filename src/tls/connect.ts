@@ -47,7 +47,7 @@ export async function connectTls(transport: Transport, serverName: string, optio
     const made = tls(() => new Client(serverName, points));
     client = made;
     configure(made, options);
-    carrier = new Carrier(made, transport);
+    carrier = Carrier.over(made, transport);
     tls(() => made.start());
     await decideAll(
       made,

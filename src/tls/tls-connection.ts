@@ -1,4 +1,4 @@
-import type { Client, ConnectionInfo, IoStreams, Server } from "sallyport:tls/connection@0.1.0";
+import type { Client, ConnectionInfo, Server } from "sallyport:tls/connection@0.1.0";
 import { relay, type Relayer } from "sallyport:tls/forward@0.1.0";
 import type { Error as WitTlsError } from "sallyport:tls/types@0.1.0";
 import type { Pollable } from "wasi:io/poll@0.2.12";
@@ -100,24 +100,37 @@ export class TlsConnection implements Disposable {
   }
 }
 
+/** A connection that the host carries, in parts. */
+export interface Carried {
+  readonly carrier: Relayer;
+  readonly privateInput: InputStream;
+  readonly privateOutput: OutputStream;
+}
+
 /** The public side of a connection, moved by the host between TCP and TLS. */
 export class Carrier implements Disposable {
-  readonly privateInput: IoStreams["privateInput"];
-  readonly privateOutput: IoStreams["privateOutput"];
+  readonly privateInput: InputStream;
+  readonly privateOutput: OutputStream;
   private readonly relayer: Relayer;
   private readonly over: Event;
-  private readonly transport: Transport;
+  private readonly transport: Transport | undefined;
 
-  /** @param transport owned from here on */
-  constructor(endpoint: Endpoint, transport: Transport) {
-    const streams = tls(() => endpoint.streams());
-    const { input, buffered, output } = transport.releaseStreams();
+  /** @param transport owned from here on; what the relayer moves may need it */
+  constructor({ carrier, privateInput, privateOutput }: Carried, transport?: Transport) {
     this.transport = transport;
-    if (buffered.length > 0) streams.publicOutput.write(buffered);
-    this.relayer = relay(input, output, streams.publicInput, streams.publicOutput, { atEnd: "propagate" });
+    this.relayer = carrier;
     this.over = new Event(() => this.relayer.subscribe());
-    this.privateInput = streams.privateInput;
-    this.privateOutput = streams.privateOutput;
+    this.privateInput = privateInput;
+    this.privateOutput = privateOutput;
+  }
+
+  /** Have the host carry a connection that is about to start. @param transport owned from here on */
+  static over(endpoint: Endpoint, transport: Transport): Carrier {
+    const { publicInput, publicOutput, privateInput, privateOutput } = tls(() => endpoint.streams());
+    const { input, buffered, output } = transport.releaseStreams();
+    if (buffered.length > 0) publicOutput.write(buffered);
+    const carrier = relay(input, output, publicInput, publicOutput, { atEnd: "propagate" });
+    return new Carrier({ carrier, privateInput, privateOutput }, transport);
   }
 
   async done(scope?: Scope): Promise<void> {

@@ -1,0 +1,182 @@
+import { type Hello, Route, type InterceptorError } from "sallyport:gateway/interceptor@0.1.0";
+import { dropInOrder } from "../../src/bindings/drop.ts";
+import { attempt } from "../../src/bindings/errors.ts";
+import { u64 } from "../../src/bindings/integers.ts";
+import { encodeUtf8, wellFormed } from "../../src/bindings/text.ts";
+import type { Lease } from "../../src/interception/leaf-cache.ts";
+import { type ConnectionDecision, type ConnectRequest, hostText } from "../../src/policy/index.ts";
+import { latin1 } from "../../src/wire/utf8.ts";
+import type { Client } from "./clients.ts";
+import type { Policies } from "./decider.ts";
+import { askedName, sameWay, shownName } from "./intercept.ts";
+import type { Leaf } from "./leaf-certificates.ts";
+import { PolicyUnusable } from "./live-policy.ts";
+import { decided, type RecordFields } from "./records.ts";
+import { type Service, type Target, targetText } from "./service.ts";
+import { type Destination, destinationOf } from "./upstreams.ts";
+import { seconds } from "./within.ts";
+
+/** A CONNECT that is going to be intercepted. */
+export interface ConnectPlan {
+  readonly request: ConnectRequest;
+  readonly decision: ConnectionDecision;
+  readonly targetText: string;
+}
+
+/** A hello that is answered. */
+export interface HelloPlan {
+  readonly destination: Destination;
+  readonly routeText: string;
+  readonly serverName: string | undefined;
+  readonly record: RecordFields;
+  /** What client and route have in common. */
+  readonly common: readonly string[];
+  isStillAllowed(now: Policies): boolean;
+  /** By the ALPN id that is offered to the server. */
+  readonly ways: Map<string | undefined, { readonly route: Route; readonly alpnId: Uint8Array | undefined }>;
+}
+
+/** What the host needs to go on from a hello. */
+export interface Way {
+  /** To be disposed. */
+  readonly leaf: Lease<Leaf>;
+  readonly alpnId: Uint8Array | undefined;
+  readonly route: Route;
+}
+
+/**
+ * What is decided on connections that the host may take through. Clients ask for the same servers again and again: as long as
+ * the policy is the same, so are the decisions, and what the host was given for them.
+ */
+export class HostedDecisions {
+  private readonly service: Service;
+  private readonly connects = new Map<string, ConnectPlan>();
+  private readonly hellos = new Map<string, HelloPlan>();
+  private basis: object | undefined;
+
+  constructor(service: Service) {
+    this.service = service;
+  }
+
+  /** @returns `undefined` if there is more to do, or something else than to intercept */
+  onConnect(target: Target, client: Client): ConnectPlan | undefined {
+    this.checkBasis();
+    const { decider, certificates } = this.service;
+    const text = targetText(target);
+    // Decisions on those who are somebody are not remembered.
+    if (client.groups.length > 0 || text.length > MOST_KEY) return undefined;
+    const known = this.connects.get(text);
+    if (known !== undefined) return known;
+    const request = { ...target, groups: client.groups };
+    const decision = decider.decideConnect(request, client.id);
+    if (decision instanceof Promise || certificates === undefined) return undefined;
+    if (decision.tag !== "intercept" && decision.tag !== "front") return undefined;
+    const plan = { request, decision, targetText: text };
+    keep(this.connects, text, plan);
+    return plan;
+  }
+
+  /** @returns `undefined` for what is refused, or not plain */
+  onHello(target: Target, hello: Hello, client: Client): HelloPlan | undefined {
+    this.checkBasis();
+    const { serverName: name, alpnIds, encryptedClientHello: ech } = hello;
+    if (name.tag === "invalid") return undefined;
+    const offered = alpnIds.map(latin1);
+    const key = `${targetText(target)} ${name.tag === "dns" ? name.val : ""} ${ech} ${JSON.stringify(offered)}`;
+    if (client.groups.length > 0 || key.length > MOST_KEY) return undefined;
+    const known = this.hellos.get(key);
+    if (known !== undefined) return known;
+    const request = { serverName: askedName(name), ech, target, port: target.port, groups: client.groups };
+    const decision = this.service.decider.decideClientHello(request, client.id);
+    if (decision instanceof Promise) return undefined;
+    const destination = destinationOf(decision, target.port);
+    if (destination === undefined || destination.route.upstream.pins.length > 0) return undefined;
+    const allowed = destination.route.inspect ? ["http/1.1"] : destination.route.upstream.alpn;
+    const common = allowed.filter((id) => offered.includes(id));
+    if (offered.length > 0 && common.length === 0) return undefined;
+    const serverName = shownName(hello);
+    const plan: HelloPlan = {
+      destination,
+      routeText: hostText(destination.route.host),
+      serverName,
+      record: { ...decided(decision, decision.because), serverName, target: targetText(target) },
+      common,
+      isStillAllowed: (now) => sameWay(decision, now.decideClientHello(request)),
+      ways: new Map(),
+    };
+    keep(this.hellos, key, plan, dropRoutes);
+    return plan;
+  }
+
+  /** @returns `undefined` if the server's protocol, the certificate, or whom to trust has to be found out first */
+  wayOf({ destination, common, ways }: HelloPlan): Way | undefined {
+    const { service } = this;
+    const chosen = common.length === 1 ? common[0] : common.length === 0 ? undefined : service.upstreams.known(destination)?.alpn;
+    if (common.length > 0 && (chosen === undefined || !common.includes(chosen))) return undefined;
+    const leaf = service.certificates?.keptFor(service.live.policy, destination.route.host);
+    if (leaf === undefined) return undefined;
+    let way = ways.get(chosen);
+    if (way === undefined) {
+      const route = this.routeTo(destination, chosen);
+      if (route !== undefined) ways.set(chosen, (way = { route, alpnId: chosen === undefined ? undefined : encodeUtf8(chosen) }));
+    }
+    if (way !== undefined) return { ...way, leaf };
+    leaf[Symbol.dispose]();
+    return undefined;
+  }
+
+  private routeTo(destination: Destination, alpn: string | undefined): Route | undefined {
+    const { live, upstreams } = this.service;
+    const { timeouts } = live.policy.settings;
+    const { route, front, port } = destination;
+    const to = front?.address ?? { host: route.host, port };
+    try {
+      const { anchors, identities = [], names = [] } = upstreams.expectations(destination);
+      const made = attempt<Route, InterceptorError>(() =>
+        Route.make({
+          host: wellFormed(hostText(to.host)),
+          port: to.port,
+          connectTimeout: u64(seconds(timeouts.connect)),
+          handshakeTimeout: u64(seconds(timeouts.handshake)),
+          serverName: wellFormed(front?.serverName ?? hostText(route.host)),
+          anchors,
+          names: names.map(wellFormed),
+          alpnIds: alpn === undefined ? [] : [encodeUtf8(alpn)],
+          identities,
+        }),
+      );
+      return made.tag === "ok" ? made.val : undefined;
+    } catch (error) {
+      if (error instanceof PolicyUnusable) return undefined;
+      throw error;
+    }
+  }
+
+  /** Forget what another policy said. */
+  private checkBasis(): void {
+    const basis = this.service.decider.basis();
+    if (basis === this.basis) return;
+    this.basis = basis;
+    this.connects.clear();
+    for (const plan of Array.from(this.hellos.values())) dropRoutes(plan);
+    this.hellos.clear();
+  }
+}
+
+function keep<T>(map: Map<string, T>, key: string, value: T, forget?: (gone: T) => void): void {
+  if (map.size >= MOST_KNOWN) {
+    const [oldest] = map;
+    map.delete(oldest![0]);
+    forget?.(oldest![1]);
+  }
+  map.set(key, value);
+}
+
+function dropRoutes({ ways }: HelloPlan): void {
+  const routes = Array.from(ways.values(), ({ route }) => route);
+  ways.clear();
+  dropInOrder(...routes);
+}
+
+const MOST_KNOWN = 1024;
+const MOST_KEY = 512;
