@@ -48,7 +48,7 @@ export interface Way {
  * What is decided on connections that the host may take through. Clients ask for the same servers again and again: as long as
  * the policy is the same, so are the decisions, and what the host was given for them.
  */
-export class HostedDecisions {
+export class HostedDecisions implements Disposable {
   private readonly service: Service;
   private readonly connects = new Map<string, ConnectPlan>();
   private readonly hellos = new Map<string, HelloPlan>();
@@ -152,14 +152,19 @@ export class HostedDecisions {
     }
   }
 
-  /** Forget what another policy said. */
-  private checkBasis(): void {
-    const basis = this.service.decider.basis();
-    if (basis === this.basis) return;
-    this.basis = basis;
+  /** Forget everything. */
+  [Symbol.dispose](): void {
     this.connects.clear();
     for (const plan of Array.from(this.hellos.values())) dropRoutes(plan);
     this.hellos.clear();
+  }
+
+  /** What another policy said no longer holds. */
+  private checkBasis(): void {
+    const basis = this.service.decider.basis();
+    if (basis === this.basis) return;
+    this[Symbol.dispose]();
+    this.basis = basis;
   }
 }
 

@@ -8,6 +8,7 @@ import {
   type InterceptorError,
   type ServerFailed,
 } from "sallyport:gateway/interceptor@0.1.0";
+import { dropInOrder } from "../../src/bindings/drop.ts";
 import { attempt } from "../../src/bindings/errors.ts";
 import { numberOfU64, u64 } from "../../src/bindings/integers.ts";
 import { optional } from "../../src/bindings/option.ts";
@@ -68,31 +69,43 @@ class Hosted {
   private readonly service: Service;
   private readonly door: Door;
   private readonly decisions: HostedDecisions;
+  private readonly ready: Event;
   private readonly passages = new Map<number, Passage>();
+  private isFinished = false;
 
   constructor(interceptor: Interceptor, service: Service, door: Door) {
     this.interceptor = interceptor;
     this.service = service;
     this.door = door;
     this.decisions = new HostedDecisions(service);
+    this.ready = new Event(() => interceptor.subscribe());
   }
 
+  /** @throws {Cancelled} when it has finished, and nobody is left */
   async follow(): Promise<void> {
-    const ready = new Event(() => this.interceptor.subscribe());
     for (;;) {
-      await ready.wait();
-      this.handleAll();
+      await this.ready.wait();
+      this.handleSome();
+      this.endIfOver();
     }
   }
 
   /** Take no one else. */
   finish(): void {
     this.interceptor.finish();
-    this.handleAll();
+    while (this.handleSome() > 0);
+    this.isFinished = true;
+    this.endIfOver();
   }
 
-  private handleAll(): void {
-    for (const event of this.interceptor.next()) this.handle(event);
+  private handleSome(): number {
+    const events = this.interceptor.next();
+    for (const event of events) this.handle(event);
+    return events.length;
+  }
+
+  private endIfOver(): void {
+    if (this.isFinished && this.passages.size === 0) dropInOrder(this.ready, this.interceptor, this.decisions);
   }
 
   private handle(event: HostEvent): void {
@@ -243,9 +256,12 @@ class Hosted {
 
   /** The policy no longer allows it, or the proxy stops. */
   private cancelled(passage: Passage, reason: Error): void {
-    if (passage.isEstablished) return this.abort(passage, reason);
-    attempt(() => this.interceptor.abort(passage.id, alert.internalError));
-    this.clientFailed(passage, reason);
+    if (passage.isEstablished) this.abort(passage, reason);
+    else {
+      attempt(() => this.interceptor.abort(passage.id, alert.internalError));
+      this.clientFailed(passage, reason);
+    }
+    this.endIfOver();
   }
 
   private abort(passage: Passage, reason: Error): void {
