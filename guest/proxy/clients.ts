@@ -91,21 +91,7 @@ export class Clients {
 
   /** A client has come. */
   enter(address: string, door: Door): Client {
-    const client: Client = {
-      id: ++this.count,
-      address,
-      began: now(),
-      scope: new Scope(),
-      door,
-      groups: [],
-      holder: undefined,
-      refusals: 0,
-      channel: {},
-      certificateSubject: undefined,
-      stillAllowed: undefined,
-      idle: new Scope(this.stopping),
-      tally: { fromClient: 0, toClient: 0 },
-    };
+    const client = new Entered(++this.count, address, door, this.stopping);
     this.all.add(client);
     return client;
   }
@@ -114,7 +100,7 @@ export class Clients {
   leave(client: Client): void {
     this.all.delete(client);
     client.scope[Symbol.dispose]();
-    client.idle[Symbol.dispose]();
+    (client as Entered).endIdle();
     if (this.all.size === 0) this.onEmpty?.();
   }
 
@@ -145,6 +131,39 @@ export class Clients {
   /** Resolves when nobody is there. */
   async untilEmpty(): Promise<void> {
     if (this.all.size > 0) await new Promise<void>((resolve) => (this.onEmpty = resolve));
+  }
+}
+
+class Entered implements Client {
+  readonly id: number;
+  readonly address: string;
+  readonly began = now();
+  readonly scope = new Scope();
+  readonly door: Door;
+  groups: readonly string[] = [];
+  holder: TokenHolder | undefined;
+  refusals = 0;
+  channel: Channel = {};
+  certificateSubject: string | undefined;
+  stillAllowed: (() => boolean) | undefined;
+  readonly tally = { fromClient: 0, toClient: 0 };
+  private readonly stopping: Scope;
+  private own: Scope | undefined;
+
+  constructor(id: number, address: string, door: Door, stopping: Scope) {
+    this.id = id;
+    this.address = address;
+    this.door = door;
+    this.stopping = stopping;
+  }
+
+  /** Made when it is asked for: most clients never wait for a request. */
+  get idle(): Scope {
+    return (this.own ??= new Scope(this.stopping));
+  }
+
+  endIdle(): void {
+    this.own?.[Symbol.dispose]();
   }
 }
 

@@ -1,17 +1,21 @@
-import { type Hello, Route, type InterceptorError } from "sallyport:gateway/interceptor@0.1.0";
+import type { Event } from "sallyport:gateway/audit@0.1.0";
+import { type Established, type Hello, type InterceptorError, Route } from "sallyport:gateway/interceptor@0.1.0";
+import type { ConnectionInfo } from "sallyport:tls/connection@0.1.0";
 import { dropInOrder } from "../../src/bindings/drop.ts";
 import { attempt } from "../../src/bindings/errors.ts";
 import { u64 } from "../../src/bindings/integers.ts";
+import { optional } from "../../src/bindings/option.ts";
 import { encodeUtf8, wellFormed } from "../../src/bindings/text.ts";
 import type { Lease } from "../../src/interception/leaf-cache.ts";
 import { type ConnectionDecision, type ConnectRequest, hostText } from "../../src/policy/index.ts";
+import { type Nanoseconds, SECOND } from "../../src/reactor/index.ts";
 import { latin1 } from "../../src/wire/utf8.ts";
 import type { Client } from "./clients.ts";
 import type { Policies } from "./decider.ts";
 import { askedName, sameWay, shownName } from "./intercept.ts";
 import type { Leaf } from "./leaf-certificates.ts";
 import { PolicyUnusable } from "./live-policy.ts";
-import { decided, type RecordFields } from "./records.ts";
+import { decided, recordOf, tlsSide } from "./records.ts";
 import { type Service, type Target, targetText } from "./service.ts";
 import { type Destination, destinationOf } from "./upstreams.ts";
 import { seconds } from "./within.ts";
@@ -20,28 +24,42 @@ import { seconds } from "./within.ts";
 export interface ConnectPlan {
   readonly request: ConnectRequest;
   readonly decision: ConnectionDecision;
-  readonly targetText: string;
+  /** The record of it, for any client. */
+  readonly event: Event;
 }
 
 /** A hello that is answered. */
 export interface HelloPlan {
   readonly destination: Destination;
-  readonly routeText: string;
   readonly serverName: string | undefined;
-  readonly record: RecordFields;
+  /** The record of it, for any client. */
+  readonly event: Event;
   /** What client and route have in common. */
   readonly common: readonly string[];
   isStillAllowed(now: Policies): boolean;
   /** By the ALPN id that is offered to the server. */
-  readonly ways: Map<string | undefined, { readonly route: Route; readonly alpnId: Uint8Array | undefined }>;
+  readonly ways: Map<string | undefined, Way>;
 }
 
 /** What the host needs to go on from a hello. */
 export interface Way {
-  /** To be disposed. */
-  readonly leaf: Lease<Leaf>;
   readonly alpnId: Uint8Array | undefined;
   readonly route: Route;
+  /** Held while the way is known. */
+  leaf: Lease<Leaf>;
+  /** When the certificate was looked at: it has an end. */
+  leafAt: Nanoseconds;
+  /** The record of the handshakes that came about last on this way. */
+  handshake: Handshake | undefined;
+}
+
+/** Both handshakes, and the record of them. */
+interface Handshake {
+  readonly client: ConnectionInfo;
+  readonly server: ConnectionInfo;
+  readonly serverAddress: string;
+  readonly leafSerial: string;
+  readonly event: Event;
 }
 
 /**
@@ -71,7 +89,8 @@ export class HostedDecisions implements Disposable {
     const decision = decider.decideConnect(request, client.id);
     if (decision instanceof Promise || certificates === undefined) return undefined;
     if (decision.tag !== "intercept" && decision.tag !== "front") return undefined;
-    const plan = { request, decision, targetText: text };
+    const event = recordOf("connection", undefined, { ...decided(decision, decision.because), target: text });
+    const plan = { request, decision, event };
     keep(this.connects, text, plan);
     return plan;
   }
@@ -97,32 +116,66 @@ export class HostedDecisions implements Disposable {
     const serverName = shownName(hello);
     const plan: HelloPlan = {
       destination,
-      routeText: hostText(destination.route.host),
       serverName,
-      record: { ...decided(decision, decision.because), serverName, target: targetText(target) },
+      event: recordOf("client-hello", undefined, {
+        ...decided(decision, decision.because),
+        route: hostText(destination.route.host),
+        serverName,
+        target: targetText(target),
+      }),
       common,
       isStillAllowed: (now) => sameWay(decision, now.decideClientHello(request)),
       ways: new Map(),
     };
-    keep(this.hellos, key, plan, dropRoutes);
+    keep(this.hellos, key, plan, dropWays);
     return plan;
   }
 
   /** @returns `undefined` if the server's protocol, the certificate, or whom to trust has to be found out first */
-  wayOf({ destination, common, ways }: HelloPlan): Way | undefined {
-    const { service } = this;
-    const chosen = common.length === 1 ? common[0] : common.length === 0 ? undefined : service.upstreams.known(destination)?.alpn;
+  wayOf({ destination, common, ways }: HelloPlan, { began }: Client): Way | undefined {
+    const { certificates, live, upstreams } = this.service;
+    const chosen = common.length === 1 ? common[0] : common.length === 0 ? undefined : upstreams.known(destination)?.alpn;
     if (common.length > 0 && (chosen === undefined || !common.includes(chosen))) return undefined;
-    const leaf = service.certificates?.keptFor(service.live.policy, destination.route.host);
+    const known = ways.get(chosen);
+    if (known !== undefined && began - known.leafAt < LEAF_TIME) return known;
+    const leaf = certificates?.keptFor(live.policy, destination.route.host);
     if (leaf === undefined) return undefined;
-    let way = ways.get(chosen);
-    if (way === undefined) {
-      const route = this.routeTo(destination, chosen);
-      if (route !== undefined) ways.set(chosen, (way = { route, alpnId: chosen === undefined ? undefined : encodeUtf8(chosen) }));
+    if (known !== undefined) {
+      known.leaf[Symbol.dispose]();
+      known.leaf = leaf;
+      known.leafAt = began;
+      return known;
     }
-    if (way !== undefined) return { ...way, leaf };
-    leaf[Symbol.dispose]();
-    return undefined;
+    const route = this.routeTo(destination, chosen);
+    if (route === undefined) {
+      leaf[Symbol.dispose]();
+      return undefined;
+    }
+    const alpnId = chosen === undefined ? undefined : encodeUtf8(chosen);
+    const way: Way = { route, alpnId, leaf, leafAt: began, handshake: undefined };
+    ways.set(chosen, way);
+    return way;
+  }
+
+  /** The record of handshakes that came about. */
+  handshakeOf({ serverName }: HelloPlan, way: Way, leafSerial: string, { client, server, serverAddress }: Established): Event {
+    const last = way.handshake;
+    const isSame =
+      last !== undefined &&
+      last.leafSerial === leafSerial &&
+      last.serverAddress === serverAddress &&
+      isSameSide(last.client, client) &&
+      isSameSide(last.server, server);
+    if (isSame) return last.event;
+    const event = recordOf("handshake", undefined, {
+      serverName,
+      leafSerial,
+      clientSide: tlsSide(client),
+      upstreamSide: tlsSide(server),
+      upstreamAddress: serverAddress,
+    });
+    way.handshake = { client, server, serverAddress, leafSerial, event };
+    return event;
   }
 
   private routeTo(destination: Destination, alpn: string | undefined): Route | undefined {
@@ -155,7 +208,7 @@ export class HostedDecisions implements Disposable {
   /** Forget everything. */
   [Symbol.dispose](): void {
     this.connects.clear();
-    for (const plan of Array.from(this.hellos.values())) dropRoutes(plan);
+    for (const plan of Array.from(this.hellos.values())) dropWays(plan);
     this.hellos.clear();
   }
 
@@ -177,11 +230,25 @@ function keep<T>(map: Map<string, T>, key: string, value: T, forget?: (gone: T) 
   map.set(key, value);
 }
 
-function dropRoutes({ ways }: HelloPlan): void {
-  const routes = Array.from(ways.values(), ({ route }) => route);
+function dropWays({ ways }: HelloPlan): void {
+  const dropped = Array.from(ways.values());
   ways.clear();
-  dropInOrder(...routes);
+  for (const { leaf, route } of dropped) dropInOrder(leaf, route);
 }
 
-const MOST_KNOWN = 1024;
+/** Whether they are recorded in the same words. */
+function isSameSide(a: ConnectionInfo, b: ConnectionInfo): boolean {
+  return a.protocolVersion === b.protocolVersion && a.cipherSuite === b.cipherSuite && isSameAlpn(optional(a.alpnId), optional(b.alpnId));
+}
+
+/** Whether both sides speak the same protocol. */
+export function isSameAlpn(a: Uint8Array | undefined, b: Uint8Array | undefined): boolean {
+  if (a === undefined || b === undefined) return a === b;
+  return a.length === b.length && a.every((byte, at) => byte === b[at]);
+}
+
+/** Each may hold a certificate: the host lets an instance hold 4096, of which the cache has 3072. */
+const MOST_KNOWN = 512;
+/** How long a certificate that was good enough to be shown still is. */
+const LEAF_TIME = SECOND;
 const MOST_KEY = 512;

@@ -20,12 +20,12 @@ import { latin1 } from "../../src/wire/utf8.ts";
 import { addressOf } from "./clients.ts";
 import { DialFailed } from "./dialled.ts";
 import { alert } from "./hello-reader.ts";
-import { HostedDecisions, type HelloPlan } from "./hosted-decisions.ts";
+import { HostedDecisions, type HelloPlan, isSameAlpn, type Way } from "./hosted-decisions.ts";
 import { AlpnMismatch, explainFailure, intercept, LEFT_SILENTLY, serveBoth } from "./intercept.ts";
 import { attend, leave, turnAway } from "./listeners.ts";
 import type { Door } from "./proxy-auth.ts";
 import { serveProxyClient } from "./proxy-client.ts";
-import { decided, NotRecorded, tell, tlsSide, write } from "./records.ts";
+import { NotRecorded, putOf, tell } from "./records.ts";
 import { faultOf, IDLE } from "./relay-waiting.ts";
 import { type Service, type Target, type Visit } from "./service.ts";
 import { Connected, failureOf } from "./upstreams.ts";
@@ -58,6 +58,7 @@ interface Passage extends Visit {
   readonly target: Target;
   /** Made at the hello. */
   plan: HelloPlan | undefined;
+  way: Way | undefined;
   leafSerial: string | undefined;
   isEstablished: boolean;
   /** Stop listening for what ends it. */
@@ -145,18 +146,21 @@ class Hosted {
       const isLetIn = headBytes <= limits.headBytes && door.refusal(shown === undefined ? NONE : [shown], client) === undefined;
       const plan = isLetIn ? this.decisions.onConnect(target, client) : undefined;
       if (plan === undefined) return this.serveTaken(visit, id, serveProxyClient);
-      const { decision, request } = plan;
-      write("connection", client.id, { ...decided(decision, decision.because), clientAddress: client.address, target: plan.targetText });
+      const { decision, request, event } = plan;
+      event.clientAddress = client.address;
+      putOf(event, client.id);
       client.stillAllowed = service.decider.whenChanged((now) => now.decideConnect(request).tag === decision.tag);
     } catch (error) {
       if (!(error instanceof NotRecorded)) throw error;
       return this.serveTaken(visit, id, serveProxyClient);
     }
     const passage: Passage = {
-      ...visit,
+      client,
+      service,
       id,
       target,
       plan: undefined,
+      way: undefined,
       leafSerial: undefined,
       isEstablished: false,
       release: () => {},
@@ -169,38 +173,29 @@ class Hosted {
   private hello(passage: Passage, hello: Hello): void {
     const { client, service, target, id } = passage;
     const plan = this.decisions.onHello(target, hello, client);
-    const way = plan === undefined ? undefined : this.decisions.wayOf(plan);
+    const way = plan === undefined ? undefined : this.decisions.wayOf(plan, client);
     if (plan === undefined || way === undefined) return this.interceptTaken(passage);
     try {
-      write("client-hello", client.id, { ...plan.record, route: plan.routeText });
+      putOf(plan.event, client.id);
     } catch (error) {
-      way.leaf[Symbol.dispose]();
       if (!(error instanceof NotRecorded)) throw error;
       return this.interceptTaken(passage);
     }
     client.stillAllowed = service.decider.whenChanged((now) => plan.isStillAllowed(now));
     passage.plan = plan;
-    passage.leafSerial = way.leaf.identity.serial;
-    const { identity } = way.leaf.identity;
+    passage.way = way;
+    const { identity, serial } = way.leaf.identity;
+    passage.leafSerial = serial;
     this.command(passage, () => this.interceptor.proceed(id, u64(client.id), identity, way.alpnId, way.route));
-    // The connection keeps what it needs of it.
-    way.leaf[Symbol.dispose]();
   }
 
-  private established(passage: Passage, { id, client: clientInfo, server, serverAddress }: Established): void {
-    const { client, service } = passage;
-    const { serverName, destination } = passage.plan!;
-    const upstreamAlpn = optional(server.alpnId);
+  private established(passage: Passage, established: Established): void {
+    const { client, service, id } = passage;
+    const { destination } = passage.plan!;
+    const upstreamAlpn = optional(established.server.alpnId);
     try {
-      write("handshake", client.id, {
-        serverName,
-        leafSerial: passage.leafSerial,
-        clientSide: tlsSide(clientInfo),
-        upstreamSide: tlsSide(server),
-        upstreamAddress: serverAddress,
-      });
-      const alpn = optional(clientInfo.alpnId);
-      if (upstreamAlpn !== undefined && (alpn === undefined || latin1(upstreamAlpn) !== latin1(alpn))) {
+      putOf(this.decisions.handshakeOf(passage.plan!, passage.way!, passage.leafSerial!, established), client.id);
+      if (upstreamAlpn !== undefined && !isSameAlpn(upstreamAlpn, optional(established.client.alpnId))) {
         service.upstreams.forget(destination);
         throw new AlpnMismatch();
       }
@@ -211,7 +206,7 @@ class Hosted {
     service.summary.intercepted++;
     if (destination.route.inspect) {
       const [clientSide, serverSide] = this.takeEstablished(passage);
-      const upstream = new Connected(serverSide!, serverAddress, upstreamAlpn === undefined ? undefined : latin1(upstreamAlpn));
+      const upstream = new Connected(serverSide!, established.serverAddress, upstreamAlpn === undefined ? undefined : latin1(upstreamAlpn));
       return void spawn(() =>
         attend(passage, (visit) => serveBoth(clientSide, visit, destination, upstream, () => this.leftSilently(passage))),
       );

@@ -51,6 +51,12 @@ export function put(event: Event): void {
   if (attempt(() => record(event)).tag === "err") throw new NotRecorded();
 }
 
+/** Write it, as of this connection. @throws {NotRecorded} */
+export function putOf(event: Event, connection: number): void {
+  event.connection = u64(connection);
+  put(event);
+}
+
 /** As `write`, where there is nothing left to refuse: the host counts what it lost. */
 export function tell(kind: Event["kind"], connection: number | undefined, fields: RecordFields): void {
   try {

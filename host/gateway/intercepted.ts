@@ -280,4 +280,4 @@ const EMPTY = new Uint8Array(0);
 const ESTABLISHED = Buffer.from("HTTP/1.1 200 Connection Established\r\n\r\n", "latin1");
 const HELLO: ReadonlySet<"client-hello"> = new Set(["client-hello"] as const);
 /** Milliseconds that a head may take which is sent with the connection. Whoever is slower is the guest's to wait for. */
-const HEAD_TIME = 20;
+const HEAD_TIME = 100;
