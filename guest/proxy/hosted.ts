@@ -101,12 +101,26 @@ class Hosted {
 
   private handleSome(): number {
     const events = this.interceptor.next();
-    for (const event of events) this.handle(event);
+    for (const event of events) {
+      try {
+        this.handle(event);
+      } catch (error) {
+        this.failed(event.tag === "other" ? event.val : event.val.id, error);
+      }
+    }
     return events.length;
   }
 
   private endIfOver(): void {
     if (this.isFinished && this.passages.size === 0) dropInOrder(this.ready, this.interceptor, this.decisions);
+  }
+
+  /** A mistake of ours ends one connection. */
+  private failed(id: number, error: unknown): void {
+    this.service.complain(`a connection: ${error instanceof Error ? `${error.message}\n${error.stack}` : String(error)}`);
+    const passage = this.passages.get(id);
+    if (passage === undefined) attempt(() => this.interceptor.abort(id, alert.internalError));
+    else this.abort(passage, error instanceof Error ? error : new Error(String(error)));
   }
 
   private handle(event: HostEvent): void {
@@ -260,7 +274,9 @@ class Hosted {
   }
 
   private abort(passage: Passage, reason: Error): void {
-    const aborted = attempt<[bigint, bigint], InterceptorError>(() => this.interceptor.abort(passage.id, alert.internalError) as [bigint, bigint]);
+    const aborted = attempt<[bigint, bigint], InterceptorError>(
+      () => this.interceptor.abort(passage.id, alert.internalError) as [bigint, bigint],
+    );
     if (aborted.tag === "ok") {
       passage.client.tally.fromClient += numberOfU64(aborted.val[0]);
       passage.client.tally.toClient += numberOfU64(aborted.val[1]);
@@ -271,8 +287,10 @@ class Hosted {
   /** Give a command; if the host cannot carry it out, the connection is over. */
   private command(passage: Passage, give: () => void): void {
     const given = attempt<void, InterceptorError>(give);
-    if (given.tag === "ok") return;
+    // One that the host does not know any more has an event that says why.
+    if (given.tag === "ok" || given.val === "unknown") return;
     attempt(() => this.interceptor.abort(passage.id, alert.internalError));
+    if (given.val === "gone") return this.over(passage, "the client left before it was told that it is connected");
     this.clientFailed(passage, new TlsError({ tag: given.val === "not-permitted" ? "not-permitted" : "internal" }));
   }
 

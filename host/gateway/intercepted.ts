@@ -21,6 +21,9 @@ export type Happening =
   | { tag: "server-failed"; client: TlsConnection; failure: Failure; address: string | undefined }
   | { tag: "ended"; fromClient: number; toClient: number; outcome: RelayOutcome };
 
+/** Why a command does nothing: of the WIT enum `interceptor-error`. */
+export type Refusal = "wrong-phase" | "gone" | "not-permitted";
+
 /** What one needs of the others' world. */
 export interface InterceptedContext {
   readonly tls: TlsHost;
@@ -44,7 +47,7 @@ type Phase =
   | { tag: "relaying"; leg: Leg; server: Leg; relay: Relay }
   | { tag: "over" };
 
-/** One client of an interceptor, from its accept to its end. Methods answer false, or nothing, in a phase that they are not for. */
+/** One client of an interceptor, from its accept to its end. Commands say why they do nothing. */
 export class Intercepted {
   readonly #accepted: AcceptedConnection;
   readonly #context: InterceptedContext;
@@ -69,13 +72,14 @@ export class Intercepted {
     if (this.#phase.tag === "reading") this.#ask(EMPTY, undefined);
   }
 
-  /** @param timeout milliseconds @returns `full` at the limit of TLS connections */
-  establish(timeout: number): boolean | "full" {
+  /** @param timeout milliseconds @returns why not */
+  establish(timeout: number): Refusal | undefined {
     const phase = this.#phase;
-    if (phase.tag !== "asked" || !phase.isPlain) return false;
+    if (phase.tag !== "asked" || !phase.isPlain) return "wrong-phase";
     const { tls } = this.#context;
-    if (tls.isFull) return "full";
     const { connection: tcp } = this.#accepted;
+    if (tcp.sink.state().tag !== "open") return "gone";
+    if (tls.isFull) return "not-permitted";
     tcp.sink.write(ESTABLISHED);
     const connection = new TlsConnection(tls, { role: "server", points: HELLO });
     const unlisten = connection.changed.listen(() => this.#look());
@@ -83,17 +87,17 @@ export class Intercepted {
     const leg = { connection, carrier: carried(connection, tcp) };
     this.#phase = { tag: "awaiting-hello", leg, unlisten };
     connection.start();
-    return true;
+    return undefined;
   }
 
-  /** @returns `full` past what connections may be configured with */
-  proceed(label: number | undefined, identity: KeyPair, alpnId: Uint8Array | undefined, route: Route): boolean | "full" {
+  /** @returns why not */
+  proceed(label: number | undefined, identity: KeyPair, alpnId: Uint8Array | undefined, route: Route): Refusal | undefined {
     const phase = this.#phase;
-    if (phase.tag !== "held") return false;
+    if (phase.tag !== "held") return "wrong-phase";
     const { tls, dialler } = this.#context;
     const { connection } = phase.leg;
     const own = identity.origin === "guest" ? [{ thing: identity, size: identity.chain.size }] : [];
-    if (!connection.configured("identities", own)) return "full";
+    if (!connection.configured("identities", own)) return "not-permitted";
     connection.settings.identities = [identity];
     connection.settings.alpnIds = alpnId === undefined ? [] : [alpnId];
     const server = new ServerLeg(tls, route, () => this.#look());
@@ -101,13 +105,13 @@ export class Intercepted {
     server.start(dialler, label);
     connection.resume([]);
     this.#look();
-    return true;
+    return undefined;
   }
 
-  /** @param idleTimeout milliseconds */
-  relay(idleTimeout: number): boolean {
+  /** @param idleTimeout milliseconds @returns why not */
+  relay(idleTimeout: number): Refusal | undefined {
     const phase = this.#phase;
-    if (phase.tag !== "settled" || phase.server.leg === undefined) return false;
+    if (phase.tag !== "settled" || phase.server.leg === undefined) return "wrong-phase";
     const server = phase.server.take()!;
     const { connection: client } = phase.leg;
     const relay = new Relay(
@@ -122,7 +126,7 @@ export class Intercepted {
       this.#relayed(relay);
     });
     relay.start();
-    return true;
+    return undefined;
   }
 
   /** The connection as it was accepted, with all that the client sent still to be read but what was answered. */

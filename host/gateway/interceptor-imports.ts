@@ -7,6 +7,7 @@ import { type Ledger, Resource } from "../io/ledger.ts";
 import { OutputStream } from "../io/output-stream.ts";
 import { Pollable } from "../io/poll.ts";
 import { Signal } from "../io/signal.ts";
+import { Alert } from "../tls/alert.ts";
 import type { ConnectionInfo } from "../tls/connection-info.ts";
 import type { ConnectionImports } from "../tls/imports.ts";
 import { checkAlpnIds } from "../tls/settings.ts";
@@ -15,12 +16,12 @@ import type { TlsHost } from "../tls/tls-host.ts";
 import type { TcpSocket } from "../wasi/tcp.ts";
 import { endpointText } from "./accepted.ts";
 import { type Dialler, labelOf } from "./dial.ts";
-import { type Happening, Intercepted } from "./intercepted.ts";
+import { type Happening, Intercepted, type Refusal } from "./intercepted.ts";
 import { handshakeTime, type RouteOptions, RouteResource } from "./route.ts";
 import type { Failure, Leg } from "./server-leg.ts";
 
 /** The WIT enum `interceptor-error`. */
-export type InterceptorError = "unknown" | "wrong-phase" | "not-permitted" | "invalid-argument";
+export type InterceptorError = "unknown" | Refusal | "invalid-argument";
 
 /** The WIT variant `event`. */
 export type WitEvent =
@@ -51,6 +52,7 @@ export interface InterceptorContext {
 /** The imports `sallyport:gateway/interceptor` of one instance. */
 export function interceptorImports(context: InterceptorContext): Record<string, object> {
   const { ledger, tls } = context;
+  const shared = { clients: 0, most: Math.floor(ledger.limits.handles / HANDLES_OF_A_CLIENT) };
   return {
     Route: class extends RouteResource {
       static make(options: RouteOptions): RouteResource {
@@ -60,7 +62,7 @@ export function interceptorImports(context: InterceptorContext): Record<string, 
     Interceptor: class extends Interceptor {
       static start(listener: TcpSocket): Interceptor {
         if (listener.hasChildren || listener.listener === undefined) throw refused("invalid-argument");
-        return new this(context, listener);
+        return new this(context, shared, listener);
       }
     },
   };
@@ -75,6 +77,7 @@ interface Entry {
 class Interceptor extends Resource {
   readonly #context: InterceptorContext;
   readonly #changed = new Signal();
+  readonly #shared: { clients: number; readonly most: number };
   readonly #clients = new Map<number, Entry>();
   readonly #events: WitEvent[] = [];
   readonly #unlisten: () => void;
@@ -83,10 +86,14 @@ class Interceptor extends Resource {
   #isFinished = false;
   #lastId = 0;
 
-  /** @param listener owned from here on */
-  constructor(context: InterceptorContext, listener: TcpSocket) {
+  /**
+   * @param shared how many clients all interceptors of the instance have, and may have
+   * @param listener owned from here on
+   */
+  constructor(context: InterceptorContext, shared: { clients: number; readonly most: number }, listener: TcpSocket) {
     super(context.ledger);
     this.#context = context;
+    this.#shared = shared;
     this.#listener = listener;
     this.#unlisten = listener.listener!.changed.listen(() => this.#accept());
     this.#disown = context.ledger.own(() => this.#endAll());
@@ -153,7 +160,9 @@ class Interceptor extends Resource {
 
   /** @throws {WitError<InterceptorError>} */
   abort(id: number, alert: number): [bigint, bigint] {
-    const [fromClient, toClient] = this.#client(id).abort(alert);
+    const client = this.#client(id);
+    if (alert === Alert.closeNotify || alert === Alert.userCanceled) throw refused("invalid-argument");
+    const [fromClient, toClient] = client.abort(alert);
     return [BigInt(fromClient), BigInt(toClient)];
   }
 
@@ -164,7 +173,7 @@ class Interceptor extends Resource {
   }
 
   #accept(): void {
-    while (!this.#isFinished && this.#clients.size < MOST_CLIENTS && this.#events.length < MOST_EVENTS) {
+    while (!this.#isFinished && this.#shared.clients < this.#shared.most && this.#events.length < MOST_EVENTS) {
       const accepted = this.#listener.acceptConnection();
       if (accepted === undefined) return;
       const id = this.#nextId();
@@ -175,10 +184,11 @@ class Interceptor extends Resource {
         dialler,
         happened: (what) => this.#happened(id, what),
         gone: () => {
-          this.#clients.delete(id);
+          if (this.#clients.delete(id)) this.#shared.clients--;
           this.#accept();
         },
       });
+      this.#shared.clients++;
       this.#clients.set(id, { intercepted, address: endpointText(remoteAddress, remotePort) });
       intercepted.start();
     }
@@ -211,7 +221,8 @@ class Interceptor extends Resource {
   }
 
   #endAll(): void {
-    for (const { intercepted } of Array.from(this.#clients.values())) intercepted.abort(INTERNAL_ERROR);
+    this.#isFinished = true;
+    for (const { intercepted } of Array.from(this.#clients.values())) intercepted.abort(Alert.internalError);
     this.#events.length = 0;
   }
 }
@@ -261,9 +272,8 @@ function eventOf(id: number, address: string | undefined, what: Happening): WitE
   }
 }
 
-function answer(result: boolean | "full"): void {
-  if (result === "full") throw refused("not-permitted");
-  if (!result) throw refused("wrong-phase");
+function answer(refusal: Refusal | undefined): void {
+  if (refusal !== undefined) throw refused(refusal);
 }
 
 function checkedAlpn(id: Uint8Array): Uint8Array[] {
@@ -282,5 +292,5 @@ function refused(error: InterceptorError): WitError<InterceptorError> {
 const MOST_AT_ONCE = 64;
 /** Events that wait for the guest before nobody is accepted any more. */
 const MOST_EVENTS = 1024;
-const MOST_CLIENTS = 10_000;
-const INTERNAL_ERROR = 80;
+/** What one costs a guest that accepts it by itself. */
+const HANDLES_OF_A_CLIENT = 3;

@@ -144,7 +144,11 @@ export function failureOf({ outcome, detail }: TlsConnection): Failure | undefin
 /** Have a TLS connection's records carried by a TCP connection. */
 export function carried(connection: TlsConnection, tcp: TcpConnection): Relay {
   const { publicInput, publicOutput } = connection;
-  const relay = new Relay(tcp, { source: publicInput, sink: publicOutput }, { limit: undefined, atEnd: "propagate", idleTimeout: undefined });
+  const relay = new Relay(
+    tcp,
+    { source: publicInput, sink: publicOutput },
+    { limit: undefined, atEnd: "propagate", idleTimeout: undefined },
+  );
   relay.start();
   return relay;
 }
