@@ -96,7 +96,7 @@ export function gatewayImports(context: GatewayContext, grants: GatewayGrants): 
     "sallyport:gateway/dial": dialImports(dialler),
     "sallyport:gateway/event-queue": eventQueueImports(ledger),
     "sallyport:gateway/http": { ...httpImports(ledger, records) },
-    "sallyport:gateway/interceptor": interceptorImports({ ledger, tls, dialler, connections }),
+    "sallyport:gateway/interceptor": { ...interceptorImports({ ledger, tls, dialler, connections }) },
     "sallyport:gateway/secrets": {
       ...secretImports({
         ledger,

@@ -62,7 +62,8 @@ export class Intercepted {
   /** Begin to read. Something may have happened before this returns. */
   start(): void {
     const { source } = this.#accepted.connection;
-    this.#timer = setTimeout(() => this.ask(), HEAD_TIME);
+    // Not before what has come meanwhile is read: a busy thread is late for both.
+    this.#timer = setTimeout(() => setImmediate(() => this.ask()), HEAD_TIME);
     this.#phase = { tag: "reading", unlisten: source.changed.listen(() => this.#read()) };
     this.#read();
   }

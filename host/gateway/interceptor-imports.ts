@@ -9,6 +9,7 @@ import { Pollable } from "../io/poll.ts";
 import { Signal } from "../io/signal.ts";
 import { Alert } from "../tls/alert.ts";
 import type { ConnectionInfo } from "../tls/connection-info.ts";
+import type { Endpoint } from "../tls/endpoint.ts";
 import type { ConnectionImports } from "../tls/imports.ts";
 import { checkAlpnIds } from "../tls/settings.ts";
 import { type HelloRecord, helloRecord } from "../tls/suspension.ts";
@@ -34,7 +35,7 @@ export type WitEvent =
   | { tag: "ended"; val: { id: number; fromClient: bigint; toClient: bigint; outcome: RelayOutcome } };
 
 /** What the WIT records `client-side` and `server-side` have in common. */
-interface Handles {
+export interface Handles {
   carrier: Relayer;
   privateInput: InputStream;
   privateOutput: OutputStream;
@@ -50,7 +51,19 @@ export interface InterceptorContext {
 }
 
 /** The imports `sallyport:gateway/interceptor` of one instance. */
-export function interceptorImports(context: InterceptorContext): Record<string, object> {
+export interface InterceptorImports {
+  Route: {
+    /** @throws {WitError<InterceptorError>} */
+    make(options: RouteOptions): RouteResource;
+  };
+  Interceptor: {
+    /** @throws {WitError<InterceptorError>} */
+    start(listener: TcpSocket): Interceptor;
+  };
+}
+
+/** Make them. */
+export function interceptorImports(context: InterceptorContext): InterceptorImports {
   const { ledger, tls } = context;
   const shared = { clients: 0, most: Math.floor(ledger.limits.handles / HANDLES_OF_A_CLIENT) };
   return {
@@ -74,7 +87,7 @@ interface Entry {
 }
 
 /** The WIT resource `interceptor`. */
-class Interceptor extends Resource {
+export class Interceptor extends Resource {
   readonly #context: InterceptorContext;
   readonly #changed = new Signal();
   readonly #shared: { clients: number; readonly most: number };
@@ -147,7 +160,7 @@ class Interceptor extends Resource {
   }
 
   /** @throws {WitError<InterceptorError>} */
-  takeEstablished(id: number): [object, object | undefined] {
+  takeEstablished(id: number): [client: { server: Endpoint } & Handles, server: ({ client: Endpoint } & Handles) | undefined] {
     const taken = this.#client(id).takeEstablished();
     if (taken === undefined) throw refused("wrong-phase");
     const { Client, Server } = this.#context.connections;

@@ -35,7 +35,7 @@ export class ServerLeg {
   #address: string | undefined;
   #timer: NodeJS.Timeout | undefined;
 
-  /** @param settled called once, when `leg` or `failure` is there; not before this returns */
+  /** @param settled called when `leg` or `failure` is there; it may be so before `start` returns */
   constructor(tls: TlsHost, route: Route, settled: () => void) {
     this.#tls = tls;
     this.#route = route;
@@ -48,6 +48,8 @@ export class ServerLeg {
     try {
       const attempt = dialler.dial(host, port, label, connectTimeout);
       this.#state = { tag: "dialling", attempt, unlisten: attempt.changed.listen(() => this.#dialled(attempt)) };
+      // An address is looked at before there is anything to wait for.
+      this.#dialled(attempt);
     } catch (error) {
       if (!(error instanceof WitError)) throw error;
       this.#state = { tag: "failed", failure: { tag: "dial", val: error.payload as DialError } };

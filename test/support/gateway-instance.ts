@@ -8,6 +8,7 @@ import type { AuditEvent } from "../../host/gateway/audit.ts";
 import type { ControlEvent } from "../../host/gateway/control.ts";
 import type { DialError, DialledConnection } from "../../host/gateway/dial.ts";
 import type { EventQueue } from "../../host/gateway/event-queue.ts";
+import type { InterceptorImports } from "../../host/gateway/interceptor-imports.ts";
 import type { IdentityClasses } from "../../host/identity/identity-classes.ts";
 import type { SecretImports } from "../../host/gateway/secrets.ts";
 import type { ImportsOptions } from "../../host/index.ts";
@@ -58,6 +59,7 @@ export interface GatewayInterfaces {
   "sallyport:gateway/control": { Channel: { open(): Resource & { subscribe(): Pollable; next(): ControlEvent | undefined } } };
   "sallyport:gateway/audit": { record(event: AuditEvent): void };
   "sallyport:gateway/http": HttpImports;
+  "sallyport:gateway/interceptor": InterceptorImports;
   "sallyport:gateway/secrets": SecretImports;
   "sallyport:tls/connection": {
     Client: new (serverName: string, points: { verifyServerIdentity?: boolean; connected?: boolean }) => TlsClient;

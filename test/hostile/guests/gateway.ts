@@ -5,10 +5,11 @@ import { type Answer, Asked, type Question } from "sallyport:gateway/decider@0.1
 import { dial, type Connection } from "sallyport:gateway/dial@0.1.0";
 import { Queue } from "sallyport:gateway/event-queue@0.1.0";
 import { forwardResponse } from "sallyport:gateway/http@0.1.0";
+import { Interceptor, Route } from "sallyport:gateway/interceptor@0.1.0";
 import { Secret, type Form } from "sallyport:gateway/secrets@0.1.0";
 import { Client, ClientSuspension, type IoStreams } from "sallyport:tls/connection@0.1.0";
 import { relay } from "sallyport:tls/forward@0.1.0";
-import { TrustAnchors } from "sallyport:tls/identities@0.1.0";
+import { PrivateIdentity, TrustAnchors } from "sallyport:tls/identities@0.1.0";
 import { getArguments } from "wasi:cli/environment@0.2.12";
 import { getStdout } from "wasi:cli/stdout@0.2.12";
 import { subscribeDuration } from "wasi:clocks/monotonic-clock@0.2.12";
@@ -134,6 +135,60 @@ const attacks: Record<string, (args: string[]) => void> = {
     if (how === "drop") {
       for (const [socket, input, output] of accepted) for (const it of [input, output, socket]) it[Symbol.dispose]();
       pause(50);
+    }
+  },
+  /**
+   * Take one client to where it must not get, by commands that nobody asked for. Key and leaf: DER in hexadecimal; `how` is
+   * what else is wrong.
+   */
+  intercept([how = "", server = "", port = "", key = "", leaf = ""]) {
+    using network = instanceNetwork();
+    const listener = createTcpSocket("ipv4");
+    if (how === "not listening") return say(errorOf(() => Interceptor.start(listener)));
+    listener.startBind(network, { tag: "ipv4", val: { port: 0, address: [127, 0, 0, 1] } });
+    listener.finishBind();
+    listener.startListen();
+    block(listener.subscribe());
+    listener.finishListen();
+    say(`port ${listener.localAddress().val.port}`);
+    const interceptor = Interceptor.start(listener);
+    using identity = PrivateIdentity.parse(decodeHex(key), [decodeHex(leaf)]);
+    const route = Route.make({
+      host: server,
+      port: Number(port),
+      connectTimeout: BIGGEST,
+      handshakeTimeout: BIGGEST,
+      serverName: "a.test",
+      anchors: undefined,
+      names: [],
+      alpnIds: [],
+      identities: [],
+    });
+    const everything = (id: number) => {
+      const commands = [
+        () => interceptor.establish(id, BIGGEST),
+        () => interceptor.proceed(id, BIGGEST, identity, undefined, route),
+        () => interceptor.relay(id, BIGGEST),
+        () => interceptor.takeEstablished(id),
+      ];
+      return commands.map((command) => errorOf(command)).join(" ");
+    };
+    for (const id of [0, 7, -1, 2 ** 32 - 1]) say(everything(id));
+    for (;;) {
+      block(interceptor.subscribe());
+      for (const event of interceptor.next()) {
+        const id = event.tag === "other" ? event.val : event.val.id;
+        say(`${event.tag}${"failure" in Object(event.val) ? ` ${JSON.stringify((event.val as { failure: unknown }).failure)}` : ""}`);
+        if (how === "silent") pause(3_600_000);
+        if (how === "dropped") {
+          interceptor[Symbol.dispose]();
+          pause(100);
+          return;
+        }
+        if (event.tag === "client-hello") say(errorOf(() => interceptor.proceed(id, BIGGEST, identity, undefined, route)));
+        else say(everything(id));
+        if (event.tag === "server-failed" || event.tag === "client-failed") return;
+      }
     }
   },
   /** Ask rules that somebody else wrote. */
