@@ -46,7 +46,7 @@ export interface Way {
   readonly alpnId: Uint8Array | undefined;
   readonly route: Route;
   /** Held while the way is known. */
-  leaf: Lease<Leaf>;
+  leaf: Lease<Leaf> | undefined;
   /** When the certificate was looked at: it has an end. */
   leafAt: Nanoseconds;
   /** The record of the handshakes that came about last on this way. */
@@ -91,7 +91,7 @@ export class HostedDecisions implements Disposable {
     if (decision.tag !== "intercept" && decision.tag !== "front") return undefined;
     const event = recordOf("connection", undefined, { ...decided(decision, decision.because), target: text });
     const plan = { request, decision, event };
-    keep(this.connects, text, plan);
+    keep(this.connects, MOST_KNOWN, text, plan);
     return plan;
   }
 
@@ -127,34 +127,35 @@ export class HostedDecisions implements Disposable {
       isStillAllowed: (now) => sameWay(decision, now.decideClientHello(request)),
       ways: new Map(),
     };
-    keep(this.hellos, key, plan, dropWays);
+    // Each may hold a certificate, of which an operator may want few.
+    const most = Math.max(1, Math.min(MOST_KNOWN, this.service.live.policy.settings.limits.leafCache));
+    keep(this.hellos, most, key, plan, dropWays);
     return plan;
   }
 
-  /** @returns `undefined` if the server's protocol, the certificate, or whom to trust has to be found out first */
-  wayOf({ destination, common, ways }: HelloPlan, { began }: Client): Way | undefined {
-    const { certificates, live, upstreams } = this.service;
-    const chosen = common.length === 1 ? common[0] : common.length === 0 ? undefined : upstreams.known(destination)?.alpn;
+  /** @returns `undefined` if the server's protocol, or whom to trust, has to be found out first */
+  wayOf({ destination, common, ways }: HelloPlan): Way | undefined {
+    const chosen = common.length === 1 ? common[0] : common.length === 0 ? undefined : this.service.upstreams.known(destination)?.alpn;
     if (common.length > 0 && (chosen === undefined || !common.includes(chosen))) return undefined;
     const known = ways.get(chosen);
-    if (known !== undefined && began - known.leafAt < LEAF_TIME) return known;
-    const leaf = certificates?.keptFor(live.policy, destination.route.host);
-    if (leaf === undefined) return undefined;
-    if (known !== undefined) {
-      known.leaf[Symbol.dispose]();
-      known.leaf = leaf;
-      known.leafAt = began;
-      return known;
-    }
+    if (known !== undefined) return known;
     const route = this.routeTo(destination, chosen);
-    if (route === undefined) {
-      leaf[Symbol.dispose]();
-      return undefined;
-    }
+    if (route === undefined) return undefined;
     const alpnId = chosen === undefined ? undefined : encodeUtf8(chosen);
-    const way: Way = { route, alpnId, leaf, leafAt: began, handshake: undefined };
+    const way: Way = { route, alpnId, leaf: undefined, leafAt: 0n, handshake: undefined };
     ways.set(chosen, way);
     return way;
+  }
+
+  /** What the client is shown. @throws {NotIssued} @throws {LeafExpiredError} */
+  leafOf({ destination }: HelloPlan, way: Way, { began }: Client): Leaf {
+    if (way.leaf !== undefined && began - way.leafAt < LEAF_TIME) return way.leaf.identity;
+    const { certificates, live } = this.service;
+    const leaf = certificates!.leafNow(live.policy, destination.route.host);
+    way.leaf?.[Symbol.dispose]();
+    way.leaf = leaf;
+    way.leafAt = began;
+    return leaf.identity;
   }
 
   /** The record of handshakes that came about. */
@@ -221,8 +222,8 @@ export class HostedDecisions implements Disposable {
   }
 }
 
-function keep<T>(map: Map<string, T>, key: string, value: T, forget?: (gone: T) => void): void {
-  if (map.size >= MOST_KNOWN) {
+function keep<T>(map: Map<string, T>, most: number, key: string, value: T, forget?: (gone: T) => void): void {
+  if (map.size >= most) {
     const [oldest] = map;
     map.delete(oldest![0]);
     forget?.(oldest![1]);
@@ -247,7 +248,7 @@ export function isSameAlpn(a: Uint8Array | undefined, b: Uint8Array | undefined)
   return a.length === b.length && a.every((byte, at) => byte === b[at]);
 }
 
-/** Each may hold a certificate: the host lets an instance hold 4096, of which the cache has 3072. */
+/** The host lets an instance hold 4096 identities at a time, of which the cache has 3072. */
 const MOST_KNOWN = 512;
 /** How long a certificate that was good enough to be shown still is. */
 const LEAF_TIME = SECOND;

@@ -12,6 +12,7 @@ import { dropInOrder } from "../../src/bindings/drop.ts";
 import { attempt } from "../../src/bindings/errors.ts";
 import { numberOfU64, u64 } from "../../src/bindings/integers.ts";
 import { optional } from "../../src/bindings/option.ts";
+import { LeafExpiredError } from "../../src/interception/leaf-cache.ts";
 import type { TcpListener } from "../../src/net/listen.ts";
 import { TcpConnection } from "../../src/net/tcp-connection.ts";
 import { Event, type Scope, spawn, TimedOut } from "../../src/reactor/index.ts";
@@ -22,12 +23,13 @@ import { DialFailed } from "./dialled.ts";
 import { alert } from "./hello-reader.ts";
 import { HostedDecisions, type HelloPlan, isSameAlpn, type Way } from "./hosted-decisions.ts";
 import { AlpnMismatch, explainFailure, intercept, LEFT_SILENTLY, serveBoth } from "./intercept.ts";
+import { type Leaf, NotIssued } from "./leaf-certificates.ts";
 import { attend, leave, turnAway } from "./listeners.ts";
 import type { Door } from "./proxy-auth.ts";
 import { serveProxyClient } from "./proxy-client.ts";
 import { NotRecorded, putOf, tell } from "./records.ts";
 import { faultOf, IDLE } from "./relay-waiting.ts";
-import { type Service, type Target, type Visit } from "./service.ts";
+import { type Service, type Target, targetText, type Visit } from "./service.ts";
 import { Connected, failureOf } from "./upstreams.ts";
 import { seconds } from "./within.ts";
 
@@ -187,7 +189,7 @@ class Hosted {
   private hello(passage: Passage, hello: Hello): void {
     const { client, service, target, id } = passage;
     const plan = this.decisions.onHello(target, hello, client);
-    const way = plan === undefined ? undefined : this.decisions.wayOf(plan, client);
+    const way = plan === undefined ? undefined : this.decisions.wayOf(plan);
     if (plan === undefined || way === undefined) return this.interceptTaken(passage);
     try {
       putOf(plan.event, client.id);
@@ -198,9 +200,33 @@ class Hosted {
     client.stillAllowed = service.decider.whenChanged((now) => plan.isStillAllowed(now));
     passage.plan = plan;
     passage.way = way;
-    const { identity, serial } = way.leaf.identity;
+    let leaf: Leaf;
+    try {
+      leaf = this.decisions.leafOf(plan, way, client);
+    } catch (error) {
+      return this.notIssued(passage, error);
+    }
+    const { identity, serial } = leaf;
     passage.leafSerial = serial;
     this.command(passage, () => this.interceptor.proceed(id, u64(client.id), identity, way.alpnId, way.route));
+  }
+
+  /** There is no certificate for the client. */
+  private notIssued(passage: Passage, error: unknown): void {
+    const { client, service, plan, target, id } = passage;
+    if (!(error instanceof NotIssued) && !(error instanceof LeafExpiredError)) throw error;
+    attempt(() => this.interceptor.abort(id, alert.internalError));
+    if (error instanceof LeafExpiredError) return this.clientFailed(passage, error);
+    const reason = `not-issued: ${error.reason}`;
+    service.summary.denied++;
+    tell("client-hello", client.id, {
+      decision: "deny",
+      rule: "built-in:constraints",
+      reason,
+      serverName: plan?.serverName,
+      target: targetText(target),
+    });
+    this.over(passage, reason);
   }
 
   private established(passage: Passage, established: Established): void {

@@ -51,10 +51,11 @@ export class LeafCertificates {
     return await this.cache.obtain(plan.key, () => Promise.resolve(this.issue(plan)));
   }
 
-  /** As `leafFor`, if the certificate is there already. */
-  keptFor(policy: Policy, host: Host): Lease<Leaf> | undefined {
+  /** As `leafFor`, where nothing can wait. @throws {NotIssued} */
+  leafNow(policy: Policy, host: Host): Lease<Leaf> {
     const plan = planLeaf(policy, host);
-    return plan.tag === "refused" ? undefined : this.cache.kept(plan.key);
+    if (plan.tag === "refused") throw new NotIssued(plan.because.reason);
+    return this.cache.obtainNow(plan.key, () => this.issue(plan));
   }
 
   private issue({ names, lifetime }: LeafPlan & { tag: "leaf" }): Issued<Leaf> {

@@ -95,10 +95,23 @@ export class LeafCache<T> {
     }
   }
 
-  /** As `obtain`, of a certificate that is there; `undefined` if it would have to be issued. */
-  kept(key: string): Lease<T> | undefined {
+  /**
+   * As `obtain`, where certificates are issued at once. One that somebody waits for at the same time is issued twice.
+   *
+   * @throws {LeafExpiredError} and whatever `issue` throws
+   */
+  obtainNow(key: string, issue: () => Issued<T>): Lease<T> {
     const kept = this.fresh(key);
-    return kept === undefined ? undefined : new Lease(kept.use());
+    if (kept !== undefined) return new Lease(kept.use());
+    const { identity, notAfter } = issue();
+    const held = new Held<T>(this.options.drop).use();
+    held.identity = identity;
+    if (notAfter <= this.options.now()) {
+      held.release();
+      throw new LeafExpiredError();
+    }
+    this.keep(key, notAfter, held);
+    return new Lease(held);
   }
 
   /** Drop everything, and what is being issued: the certification authority is another one now. */
