@@ -181,7 +181,8 @@ class Hosted {
       isEstablished: false,
       release: () => {},
     };
-    passage.release = client.scope.onCancel((reason) => this.cancelled(passage, reason));
+    // Later, as all that waits: whoever cancels it has more to say first.
+    passage.release = client.scope.onCancel((reason) => spawn(async () => this.cancelled(passage, reason)));
     this.passages.set(id, passage);
     this.command(passage, () => this.interceptor.establish(id, u64(seconds(timeouts.handshake))));
   }
@@ -291,6 +292,7 @@ class Hosted {
 
   /** The policy no longer allows it, or the proxy stops. */
   private cancelled(passage: Passage, reason: Error): void {
+    if (this.passages.get(passage.id) !== passage) return;
     if (passage.isEstablished) this.abort(passage, reason);
     else {
       attempt(() => this.interceptor.abort(passage.id, alert.internalError));
