@@ -75,6 +75,7 @@ class Hosted {
   private readonly ready: Event;
   private readonly passages = new Map<number, Passage>();
   private isFinished = false;
+  private isOver = false;
 
   constructor(interceptor: Interceptor, service: Service, door: Door) {
     this.interceptor = interceptor;
@@ -88,6 +89,7 @@ class Hosted {
   async follow(): Promise<void> {
     for (;;) {
       await this.ready.wait();
+      if (this.isOver) return;
       this.handleSome();
       this.endIfOver();
     }
@@ -114,7 +116,9 @@ class Hosted {
   }
 
   private endIfOver(): void {
-    if (this.isFinished && this.passages.size === 0) dropInOrder(this.ready, this.interceptor, this.decisions);
+    if (!this.isFinished || this.isOver || this.passages.size > 0) return;
+    this.isOver = true;
+    dropInOrder(this.ready, this.interceptor, this.decisions);
   }
 
   /** A mistake of ours ends one connection. */
@@ -167,8 +171,9 @@ class Hosted {
       putOf(event, client.id);
       client.stillAllowed = service.decider.whenChanged((now) => now.decideConnect(request).tag === decision.tag);
     } catch (error) {
-      if (!(error instanceof NotRecorded)) throw error;
-      return this.serveTaken(visit, id, serveProxyClient);
+      if (error instanceof NotRecorded) return this.serveTaken(visit, id, serveProxyClient);
+      leave(visit, "the proxy failed");
+      throw error;
     }
     const passage: Passage = {
       client,

@@ -154,8 +154,8 @@ function closed(socket: Socket): Promise<unknown> {
 }
 
 describe("an interceptor", () => {
-  it("takes a client from CONNECT to the end, with a question at each decision", async () => {
-    const it = await setup();
+  it.each([true, false])("takes a client from CONNECT to the end, with a question at each decision (attached: %s)", async (attach) => {
+    const it = await setup({ tls: { anchors: [pki.root.der], attach } });
     const socket = await client(it.port, "CONNECT A.test.:443 HTTP/1.1\r\nHost: x\r\nProxy-Authorization: Basic abc\r\n\r\n");
     const asked = await it.nextOf("connect");
     expect(asked).toMatchObject({ host: "a.test", port: 443, authorization: "Basic abc", headBytes: 73 });
