@@ -507,6 +507,19 @@ describe("a handshake that does not come about", () => {
   });
 });
 
+describe("a guest that does not answer", () => {
+  it("has no more clients than its handles would have been for; the others wait to be accepted", async () => {
+    const it = await setup({ limits: { handles: 30 } });
+    for (let i = 0; i < 12; i++) await client(it.port, CONNECT);
+    const asked = [];
+    for (let i = 0; i < 10; i++) asked.push((await it.nextOf("connect")).id);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(it.interceptor.next()).toEqual([]);
+    for (const id of asked.slice(0, 2)) it.interceptor.abort(id, 80);
+    expect((await it.nextOf("connect")).id).not.toBe((await it.nextOf("connect")).id);
+  });
+});
+
 describe("an interception that is ended", () => {
   it("in each phase ends for the client, without a further event", async () => {
     const it = await setup();

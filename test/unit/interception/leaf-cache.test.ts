@@ -178,3 +178,55 @@ describe("what a cache has issued is dropped", () => {
     expect(state.dropped).toEqual(["#1"]);
   });
 });
+
+describe("a leaf that is wanted at once", () => {
+  const setUpDropping = (capacity = 3) => {
+    const dropped: string[] = [];
+    const state = { now: START };
+    const cache = new LeafCache<string>({ capacity, now: () => state.now, renewBefore: 100, drop: (identity) => dropped.push(identity) });
+    return { dropped, state, cache };
+  };
+
+  it("is the one that is kept, or issued", async () => {
+    const { cache } = setUpDropping();
+    expect(cache.obtainNow("a", () => leaf("one")).identity).toBe("one");
+    expect(cache.obtainNow("a", () => leaf("two")).identity).toBe("one");
+    expect((await cache.obtain("a", () => Promise.resolve(leaf("two")))).identity).toBe("one");
+  });
+
+  it("is there for as long as it is used, whatever the cache keeps", () => {
+    const { cache, dropped } = setUpDropping(1);
+    const lease = cache.obtainNow("a", () => leaf("one"));
+    cache.obtainNow("b", () => leaf("other"))[Symbol.dispose]();
+    expect(dropped).toEqual([]);
+    lease[Symbol.dispose]();
+    lease[Symbol.dispose]();
+    expect(dropped).toEqual(["one"]);
+  });
+
+  it("is dropped at once with no capacity", () => {
+    const { cache, dropped } = setUpDropping(0);
+    cache.obtainNow("a", () => leaf("one"))[Symbol.dispose]();
+    expect(dropped).toEqual(["one"]);
+  });
+
+  it("is none that has ended already, or that could not be issued", () => {
+    const { cache, dropped } = setUpDropping();
+    expect(() => cache.obtainNow("a", () => ({ identity: "late", notAfter: START }))).toThrow(LeafExpiredError);
+    expect(dropped).toEqual(["late"]);
+    const failing = () => {
+      throw new Error("no");
+    };
+    expect(() => cache.obtainNow("a", failing)).toThrow("no");
+    expect(cache.obtainNow("a", () => leaf("one")).identity).toBe("one");
+  });
+
+  it("does not end what others wait for", async () => {
+    const { cache } = setUpDropping();
+    const { answers, issue } = slow();
+    const waiting = cache.obtain("a", issue);
+    expect(cache.obtainNow("a", () => leaf("now")).identity).toBe("now");
+    answers[0]!.resolve(leaf("later"));
+    expect((await waiting).identity).toBe("later");
+  });
+});
